@@ -1,0 +1,171 @@
+/* config.h - the checked configuration of one generation.
+ * Invariant: a `struct config` that a caller holds has passed every check; nothing in it needs
+ * checking again. The YAML file is read by droverd and by the `drover` command only; workers get
+ * the same values as JSON in a sealed memfd (config_print_json with secrets, config_from_json).
+ * Every key is one row of the schema table (schema.h), and code, help, reference page,
+ * conf/drover.yaml's test and JSON form all read that table. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/base/buf.h"
+#include "common/base/error.h"
+
+enum config_tier { CONFIG_TIER_IMPORTANT, CONFIG_TIER_EPHEMERAL, CONFIG_TIER_COUNT };
+
+enum config_handler_kind { CONFIG_HANDLER_NONE, CONFIG_HANDLER_NOOP, CONFIG_HANDLER_EXEC };
+
+enum config_backoff_kind { CONFIG_BACKOFF_NONE, CONFIG_BACKOFF_FIXED, CONFIG_BACKOFF_EXPONENTIAL };
+
+/* What to do with a handler when its job's lock cannot be proven any more (design 2). */
+enum config_on_lock_lost { CONFIG_LOCK_LOST_STOP, CONFIG_LOCK_LOST_FINISH };
+
+/* What to do with a job whose name has no handler. */
+enum config_unknown { CONFIG_UNKNOWN_DELAY, CONFIG_UNKNOWN_FAIL };
+
+struct config_redis {
+    char *name; /* key under `redis:` */
+    char *url;  /* as written: redis://host:port/db or unix:///path?db=N; never holds a password */
+    char *host; /* NULL for a unix socket */
+    uint16_t port;   /* 0 for a unix socket */
+    char *path;      /* unix socket path, NULL for TCP */
+    unsigned int db; /* 0 … 15 and up; SELECTed when not 0 */
+    char *prefix;    /* BullMQ key prefix, default "bull" */
+    char *username;  /* ACL user, NULL for the default user */
+    char *password;  /* resolved secret, NULL for none; never printed, never logged */
+    uint64_t connect_timeout_ms;
+    uint64_t command_timeout_ms; /* a reply later than this means: connection is lost */
+};
+
+struct config_keep {
+    int64_t count;   /* newest so many stay; -1 all, 0 none */
+    uint64_t age_ms; /* older ones go; 0 no limit */
+};
+
+struct config_backoff {
+    enum config_backoff_kind kind;
+    uint64_t delay_ms;
+    uint64_t max_ms; /* cap of one wait; 0 none */
+    double jitter;   /* 0 … 1, BullMQ's meaning */
+};
+
+struct config_handler {
+    enum config_handler_kind kind;
+    uint64_t noop_duration_ms; /* noop: how long a job takes */
+    char **argv;               /* exec: NULL-terminated, argv[0] an absolute path */
+    char **env;      /* exec: NULL-terminated NAME=value list added to a clean environment */
+    char *directory; /* exec: working directory, NULL for / */
+    uint64_t max_output_bytes; /* exec: stdout beyond this fails the job */
+};
+
+/* What is known of a job by its name. Values absent in YAML are inherited: type, queue, defaults,
+ * built in. */
+struct config_type {
+    char *name; /* job name; NULL in the queue's own (fallback) type */
+    struct config_handler handler;
+    unsigned int attempts; /* >= 1 */
+    struct config_backoff backoff;
+    uint64_t timeout_ms;    /* of one attempt; 0 none */
+    uint64_t kill_grace_ms; /* between SIGTERM and SIGKILL */
+    struct config_keep keep_completed;
+    struct config_keep keep_failed;
+};
+
+struct config_queue {
+    char *name;
+    enum config_tier tier;
+    const struct config_redis *redis; /* borrowed from the same config; the tier's endpoint */
+    unsigned int concurrency;         /* jobs at once on this host, over all processes */
+    unsigned int processes;           /* 1 … concurrency */
+    uint64_t lock_ms;                 /* >= 5000: a lock must outlive its renewals */
+    uint64_t stalled_interval_ms;
+    unsigned int max_stalled; /* stalls after which a job fails */
+    unsigned int batch_max;   /* jobs settled or fetched by one call, 1 … 64 */
+    enum config_on_lock_lost on_lock_lost;
+    enum config_unknown unknown;
+    uint64_t unknown_delay_ms;
+    bool enforce; /* YAML wins over the job's own options */
+    struct config_type
+        fallback; /* the queue's own handler and options; handler NONE when it has none */
+    struct config_type *types; /* by job name */
+    size_t types_count;
+};
+
+struct config {
+    struct config_redis *redis;
+    size_t redis_count;
+    const struct config_redis *tiers[CONFIG_TIER_COUNT]; /* borrowed */
+    struct config_queue *queues;
+    size_t queues_count;
+    int log_level;             /* enum log_level */
+    int log_format;            /* enum log_format */
+    uint64_t drain_timeout_ms; /* stop: how long running jobs may go on */
+    uint64_t start_timeout_ms; /* a worker must say ready within */
+    uint64_t restart_first_ms; /* back-off of deaths before ready */
+    uint64_t restart_max_ms;
+};
+
+/* One thing found wrong (or odd) in a file. */
+struct config_finding {
+    bool warning; /* odd, but the configuration is usable */
+    char *file;
+    unsigned int line, column; /* from 1; 0 when the place is not in a file (--set, environment) */
+    char *key;                 /* dotted path: queues.money.concurrency */
+    char *text;                /* what is wrong, with the value, and what to do */
+};
+
+struct config_report {
+    struct config_finding *findings; /* in the order of the file */
+    size_t count;
+    size_t errors; /* findings that are not warnings */
+};
+
+void config_report_done(struct config_report *report);
+
+/* A value given outside the file (`--set KEY=VALUE`): goes through the same checks, wins over the
+ * file. */
+struct config_override {
+    const char *key;   /* dotted path */
+    const char *value; /* YAML scalar */
+};
+
+/* Reads `path` and queues.d/ *.yaml beside it, checks everything, reports all findings in one run.
+ * Returns 0 and a config (owned by the caller), or -EINVAL with report->errors > 0 and no config.
+ * `report` is initialised by the call and belongs to the caller in both cases. */
+MUST_CHECK int config_load(const char *path, const struct config_override *overrides,
+                           size_t overrides_count, struct config **out_config,
+                           struct config_report *report);
+
+void config_free(struct config *config);
+void config_freep(struct config **config);
+
+/* The queue of that name, or NULL. */
+const struct config_queue *config_find_queue(const struct config *config, const char *name);
+
+/* The type that rules a job of this name: its own row, else the queue's fallback. Never NULL; its
+ * handler may be CONFIG_HANDLER_NONE (then `unknown` applies). */
+const struct config_type *config_find_type(const struct config_queue *queue, const char *job_name,
+                                           size_t name_len);
+
+enum config_secrets { CONFIG_SECRETS_MASKED, CONFIG_SECRETS_KEPT };
+
+/* The whole configuration as one JSON object, defaults filled in. Secrets only for a child's memfd.
+ */
+MUST_CHECK int config_print_json(const struct config *config, enum config_secrets secrets,
+                                 struct buf *out, struct error *err);
+
+/* The inverse, for children. Refuses a document of another format version by name. */
+MUST_CHECK int config_from_json(const char *text, size_t len, struct config **out_config,
+                                struct error *err);
+
+/* `drover check --effective`: every value, one per line, with where it came from (file:line,
+ * default, --set). */
+MUST_CHECK int config_print_effective(const struct config *config, struct buf *out,
+                                      struct error *err);
+/* The same as JSON: {"queues.money.concurrency": {"value": …, "from": "file:line:column"}, …}. */
+MUST_CHECK int config_print_effective_json(const struct config *config, struct buf *out,
+                                           struct error *err);
+
+/* `drover check --explain KEY`: what the key means, type, default, range, what a change takes; `*`
+ * matches names. -ENOENT with a did-you-mean when there is no such key. KEY NULL lists all keys. */
+MUST_CHECK int config_explain(const char *key, struct buf *out, struct error *err);

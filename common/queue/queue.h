@@ -1,0 +1,270 @@
+/* queue.h - one BullMQ queue in Redis: which jobs wait, which are active, by whom and until when.
+ * A job is in exactly one set at any moment; only the scripts in common/queue/lua/ move it, one
+ * script a transition. All calls are asynchronous on the connection's loop; a callback runs once,
+ * later, never inside the call. A call returns 0, or a negative errno and then its callback is
+ * never run (-ENOTCONN, -ENOBUFS, -ENOMEM, -EINVAL). */
+#pragma once
+
+#include "common/queue/job.h"
+#include "common/redis/redis.h"
+
+struct queue;
+
+/* Scripts that a connection used with queues should load (NULL-terminated). */
+extern const struct redis_script *const queue_scripts[];
+
+/* `redis` is borrowed and may be NULL until queue_set_redis. name: not empty, no ':'. */
+MUST_CHECK int queue_new(const char *prefix, const char *name, struct redis *redis,
+                         struct queue **out_queue, struct error *err);
+void queue_free(struct queue *queue); /* no call may be under way */
+const char *queue_name(const struct queue *queue);
+const char *queue_key_prefix(const struct queue *queue); /* "<prefix>:<name>:" */
+/* Key of drover's own, outside the queue's prefix but in its hash slot: "drover:{tag}:<suffix>".
+ * malloc'ed. */
+char *queue_private_key(const struct queue *queue, const char *suffix);
+/* CLIENT SETNAME of a worker's blocking connection, for getWorkers() (wire format 8.14); malloc'ed.
+ */
+char *queue_worker_client_name(const struct queue *queue, const char *worker_name);
+
+/* How a whole call ended. Per-job results are beside it. */
+struct call_result {
+    enum redis_outcome outcome;
+    enum redis_error_class error_class; /* when REDIS_REFUSED */
+    const char *why;                    /* for people; "" when REDIS_REPLY; borrowed */
+};
+
+/* ---- add
+ * ---------------------------------------------------------------------------------------------- */
+
+struct job_spec {
+    struct bytes name;
+    struct bytes data;     /* JSON; absent: {} */
+    struct bytes id;       /* absent: automatic */
+    uint64_t timestamp_ms; /* 0: now */
+    uint64_t delay_ms;
+    uint64_t priority; /* 0 … 2097151 */
+    bool lifo;
+    uint64_t attempts; /* 0: not given */
+    struct job_backoff backoff;
+    struct job_keep keep_completed, keep_failed;
+    int64_t stack_trace_limit; /* -1 absent; likewise keep_logs */
+    int64_t keep_logs;
+    uint64_t size_limit; /* bytes of data allowed; 0 no limit */
+};
+
+#define JOB_SPEC_INIT ((struct job_spec){ .stack_trace_limit = -1, .keep_logs = -1 })
+
+/* The checks a stock client makes before it sends (wire format 1.3, 2.4). -EINVAL names the field.
+ */
+MUST_CHECK int job_spec_check(const struct job_spec *spec, struct error *err);
+
+struct add_result {
+    const char
+        *id; /* of the stored job, or of the one already there; borrowed; NULL when refused */
+    bool duplicate;  /* the id existed; nothing was changed */
+    const char *why; /* reason when refused, else "" */
+};
+
+typedef void queue_add_cb(struct queue *queue, const struct call_result *call,
+                          const struct add_result *results, size_t count, void *arg);
+
+/* Adds all in order by one script; at most QUEUE_ADD_MAX. All specs are checked first: one bad →
+ * -EINVAL, none sent. */
+#define QUEUE_ADD_MAX 500
+MUST_CHECK int queue_add_jobs(struct queue *queue, const struct job_spec *specs, size_t count,
+                              queue_add_cb *on_done, void *arg, struct error *err);
+
+/* ---- settle and fetch: a worker's one call
+ * ------------------------------------------------------------- */
+
+enum settle_kind {
+    SETTLE_COMPLETE,    /* value: returnvalue JSON */
+    SETTLE_FAIL,        /* final; value: failedReason text */
+    SETTLE_RETRY,       /* failed attempt, again at once; value: failedReason */
+    SETTLE_RETRY_LATER, /* failed attempt, again after delay_ms; value: failedReason */
+    SETTLE_DELAY,       /* not an attempt: back after delay_ms (unknown type) */
+    SETTLE_GIVE_BACK,   /* not an attempt: to the front of wait, untouched (drain that ran out of
+                           time) */
+};
+
+struct settle {
+    enum settle_kind kind;
+    const struct job *job;   /* borrowed until the callback */
+    struct bytes value;      /* borrowed until the call returns */
+    struct bytes stacktrace; /* whole new JSON array, on failures */
+    uint64_t delay_ms;
+    uint64_t attempts_max; /* for retries-exhausted */
+    struct job_keep keep;
+};
+
+enum settle_code {
+    SETTLE_OK = 0,
+    SETTLE_GONE = -1, /* no job hash */
+    SETTLE_NO_LOCK = -2,
+    SETTLE_NOT_ACTIVE = -3,
+    SETTLE_CHILDREN_PENDING = -4,
+    SETTLE_LOCK_OF_OTHER = -6,
+    SETTLE_CHILDREN_FAILED = -9,
+    SETTLE_CORRUPT =
+        -100, /* its data in Redis is damaged: it was put into `failed` with the reason */
+};
+
+struct settle_result {
+    enum settle_code code;
+    const char *why; /* for SETTLE_CORRUPT; else "" */
+};
+
+struct fetch_want {
+    size_t max;       /* K: at most so many; 0 only settles */
+    uint64_t live;    /* live worker processes of this queue, >= 1, for the fair share */
+    size_t bytes_max; /* stop before the jobs' data exceed this (at least one job is taken) */
+};
+
+/* What the fetch saw. */
+struct fetch_state {
+    uint64_t waiting;     /* wait + prioritized left behind */
+    uint64_t active;      /* LLEN active, afterwards */
+    uint64_t next_due_ms; /* wall time of the next delayed job; 0 none */
+    uint64_t limit_ms;    /* rate limited: fetch again after so long; 0 not */
+    bool paused;
+    bool maxed;           /* global concurrency reached */
+    bool more_due;        /* more due delayed jobs than one call promotes: call again */
+    uint64_t ghosts;      /* ids without a job hash that were dropped */
+    uint64_t quarantined; /* damaged jobs put into `failed` instead of being fetched */
+};
+
+/* `jobs` and the memory of the jobs belong to the callee (job_free each). results[i] is of
+ * settles[i]. On an outcome other than REDIS_REPLY results and jobs are NULL and counts 0: ask
+ * queue_outcome about each settle. */
+typedef void queue_turn_cb(struct queue *queue, const struct call_result *call,
+                           const struct settle_result *results, size_t results_count,
+                           struct job **jobs, size_t jobs_count, const struct fetch_state *state,
+                           void *arg);
+
+#define QUEUE_TURN_MAX 64 /* most jobs settled, and most fetched, by one call */
+
+/* Who fetches: written into locks and `pb`. */
+struct fetcher {
+    char uuid[40];           /* of this process' spawn */
+    const char *worker_name; /* `pb`; NULL for none; no blanks */
+    uint64_t lock_ms;
+    uint64_t calls; /* n of the next token; grows by one a call */
+};
+
+/* Settles `count` jobs in the given (fetch) order, then fetches. One script; each job in a
+ * protected call. */
+MUST_CHECK int queue_turn(struct queue *queue, struct fetcher *fetcher,
+                          const struct settle *settles, size_t count, const struct fetch_want *want,
+                          queue_turn_cb *on_done, void *arg, struct error *err);
+
+/* ---- owning
+ * ------------------------------------------------------------------------------------------- */
+
+enum lock_answer {
+    LOCK_EXTENDED,
+    LOCK_RELOCKED, /* had expired, nobody had taken the job: the same token is set again */
+    LOCK_LOST,
+};
+
+/* Answers in the order of jobs. Also beats: keeps this process among the live ones; `live` counts
+ * them. */
+typedef void queue_renew_cb(struct queue *queue, const struct call_result *call,
+                            const enum lock_answer *answers, size_t count, uint64_t live,
+                            void *arg);
+#define QUEUE_RENEW_MAX 1000
+MUST_CHECK int queue_renew(struct queue *queue, const struct fetcher *fetcher,
+                           const struct job *const *jobs, size_t count, queue_renew_cb *on_done,
+                           void *arg, struct error *err);
+
+enum job_outcome {
+    OUTCOME_DONE,     /* that call was executed: the job is settled (or was no longer ours then) */
+    OUTCOME_MINE,     /* still active under my token */
+    OUTCOME_FREE,     /* still active, its lock expired, nobody took it: renew relocks it */
+    OUTCOME_NOT_MINE, /* gone, or somebody else's */
+};
+/* After a lost reply: was the call that carried n (fetcher.calls at that time) executed, and whose
+ * are the jobs? `strays`: jobs that the lost call fetched for us and that we never saw; the script
+ * gave them back to the front of wait, without an attempt; it finds them by the uuid in their
+ * locks, minus `known`. */
+typedef void queue_outcome_cb(struct queue *queue, const struct call_result *call,
+                              const enum job_outcome *outcomes, size_t count,
+                              uint64_t strays_given_back, void *arg);
+MUST_CHECK int queue_outcome(struct queue *queue, const struct fetcher *fetcher,
+                             const struct job *const *settled, const uint64_t *settle_calls,
+                             size_t count, const struct job *const *known, size_t known_count,
+                             queue_outcome_cb *on_done, void *arg, struct error *err);
+
+typedef void queue_done_cb(struct queue *queue, const struct call_result *call, int64_t value,
+                           void *arg);
+
+/* Forgets this process (clean end): it no longer counts as live. */
+MUST_CHECK int queue_leave(struct queue *queue, const struct fetcher *fetcher,
+                           queue_done_cb *on_done, void *arg, struct error *err);
+
+/* The stalled check (wire format 7), gated for all peers; value: ids put back. */
+MUST_CHECK int queue_check_stalled(struct queue *queue, uint64_t interval_ms, uint64_t max_stalled,
+                                   queue_done_cb *on_done, void *arg, struct error *err);
+
+/* Blocks on the marker for at most timeout_ms; `due_ms`: wall time in the popped marker's score, 0
+ * for work now; UINT64_MAX: timed out. Only on a connection opened as blocking. */
+typedef void queue_wait_cb(struct queue *queue, const struct call_result *call, uint64_t due_ms,
+                           void *arg);
+MUST_CHECK int queue_wait_marker(struct queue *queue, struct redis *blocking, uint64_t timeout_ms,
+                                 queue_wait_cb *on_done, void *arg, struct error *err);
+/* Puts a popped "work now" marker back (a worker that stops while holding one). */
+MUST_CHECK int queue_return_marker(struct queue *queue, queue_done_cb *on_done, void *arg,
+                                   struct error *err);
+
+/* ---- looking and steering
+ * ------------------------------------------------------------------------------ */
+
+struct queue_counts {
+    uint64_t waiting, paused_list, active, prioritized, delayed, waiting_children, completed,
+        failed;
+    bool paused;
+    uint64_t oldest_waiting_at_ms; /* timestamp of the job next to run; 0 none */
+};
+typedef void queue_counts_cb(struct queue *queue, const struct call_result *call,
+                             const struct queue_counts *counts, void *arg);
+MUST_CHECK int queue_count_jobs(struct queue *queue, queue_counts_cb *on_done, void *arg,
+                                struct error *err);
+
+/* One job as stored, for people: fields in stored order, its state, its logs' length. */
+struct job_view {
+    const char *state; /* waiting, active, delayed, prioritized, waiting-children, completed,
+                          failed, unknown */
+    size_t fields_count;
+    const struct bytes *names, *values;
+    uint64_t logs_count;
+    int64_t lock_ttl_ms; /* -1 not locked */
+};
+/* view NULL: no such job. Borrowed during the call. */
+typedef void queue_view_cb(struct queue *queue, const struct call_result *call,
+                           const struct job_view *view, void *arg);
+MUST_CHECK int queue_view_job(struct queue *queue, const char *id, queue_view_cb *on_done,
+                              void *arg, struct error *err);
+
+/* Events of one job, oldest first, read backwards from the end of the stream over at most `scan`
+ * entries. */
+struct job_event {
+    uint64_t at_ms;
+    size_t fields_count;
+    const struct bytes *names, *values; /* without jobId; "event" first */
+};
+typedef void queue_history_cb(struct queue *queue, const struct call_result *call,
+                              const struct job_event *events, size_t count, void *arg);
+MUST_CHECK int queue_job_history(struct queue *queue, const char *id, uint64_t scan,
+                                 queue_history_cb *on_done, void *arg, struct error *err);
+
+/* value 0, or -1 when the job is gone. json must be valid JSON (-EINVAL). */
+MUST_CHECK int queue_update_progress(struct queue *queue, const char *id, const char *json,
+                                     size_t json_len, queue_done_cb *on_done, void *arg,
+                                     struct error *err);
+/* value: rows now kept, or -1. keep < 0: all. */
+MUST_CHECK int queue_add_log(struct queue *queue, const char *id, const char *row, size_t row_len,
+                             int64_t keep, queue_done_cb *on_done, void *arg, struct error *err);
+/* Merge, never rename over an existing list (wire format 15). */
+MUST_CHECK int queue_pause(struct queue *queue, queue_done_cb *on_done, void *arg,
+                           struct error *err);
+MUST_CHECK int queue_resume(struct queue *queue, queue_done_cb *on_done, void *arg,
+                            struct error *err);

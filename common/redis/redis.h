@@ -1,0 +1,122 @@
+/* redis.h - one asynchronous connection to one Redis server, on the libuv loop, kept alive.
+ * Invariant: every command that was accepted gets exactly one reply callback, later, on the loop,
+ * whatever happens to the server; a callback never runs inside the call that asked, and no command
+ * is ever sent twice by this layer except a script that the server did not know (NOSCRIPT: nothing
+ * was executed).
+ *
+ * The connection opens, resolves names, authenticates, selects, names itself, checks the server
+ * (INFO: version, role, loading), loads the scripts it was given, then is READY. When it is lost it
+ * says so once, with the reason, and comes back by itself with back-off and jitter. Commands are
+ * accepted only while READY. */
+#pragma once
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#include "common/base/error.h"
+
+struct config_redis;
+struct redis;
+
+/* A Lua script, embedded at build time (common/queue/lua); sha is of the text. */
+struct redis_script {
+    const char *name; /* file name without .lua */
+    const char *text;
+    size_t text_len;
+    char sha[41];
+};
+
+enum redis_state {
+    REDIS_CLOSED,     /* before redis_open, and after redis_close */
+    REDIS_CONNECTING, /* TCP or unix connect, name resolution, handshake */
+    REDIS_READY,
+    REDIS_WAITING, /* lost or refused; a timer will try again */
+};
+
+/* What became of a command. */
+enum redis_outcome {
+    REDIS_REPLY,   /* `reply` is an ordinary reply */
+    REDIS_REFUSED, /* the server answered with an error; see redis_error_class; nothing was written,
+                      except where a script says otherwise */
+    REDIS_UNKNOWN, /* connection lost or deadline passed after sending: it may have happened or not
+                    */
+};
+
+/* The classes of error replies, by their first word (platform-notes 1). */
+enum redis_error_class {
+    REDIS_CLASS_NONE,
+    REDIS_CLASS_LATER, /* LOADING, BUSY, MASTERDOWN, CLUSTERDOWN, TRYAGAIN: the server will recover
+                          by itself */
+    REDIS_CLASS_READONLY, /* READONLY: a replica; an operator or a failover changes that */
+    REDIS_CLASS_MEMORY,   /* OOM */
+    REDIS_CLASS_DISK,     /* MISCONF, NOREPLICAS */
+    REDIS_CLASS_CLIENTS,  /* max number of clients reached */
+    REDIS_CLASS_DENIED,   /* NOAUTH, WRONGPASS, NOPERM */
+    REDIS_CLASS_NOSCRIPT,
+    REDIS_CLASS_REDIRECT, /* MOVED, ASK */
+    REDIS_CLASS_OTHER,    /* ERR, WRONGTYPE, …: a mistake of the caller or corrupt data */
+};
+
+/* `reply` is borrowed, valid during the call; NULL when outcome is REDIS_UNKNOWN. `why` is text for
+ * people ("" when outcome is REDIS_REPLY). */
+typedef void redis_reply_cb(struct redis *redis, enum redis_outcome outcome,
+                            const redisReply *reply, const char *why, void *arg);
+
+/* Called on every change of state, from the loop; `why` is "" or the reason of a loss or refusal.
+ * Also called in REDIS_WAITING again when a further try failed for another reason. */
+typedef void redis_state_cb(struct redis *redis, enum redis_state state, const char *why,
+                            void *arg);
+
+struct redis_options {
+    const struct config_redis *endpoint; /* borrowed; must outlive the connection */
+    const char *client_name;             /* CLIENT SETNAME; NULL for none; copied */
+    const struct redis_script *const
+        *scripts;  /* NULL-terminated list loaded at each connect; borrowed; NULL for none */
+    bool blocking; /* for BZPOPMIN only: commands have no deadline of their own but the given */
+    bool once;     /* command line: the first failed try closes with its reason, no retry */
+    redis_state_cb *on_state;
+    void *arg;
+};
+
+/* Starts connecting. The first on_state comes later, on the loop. */
+MUST_CHECK int redis_open(uv_loop_t *loop, const struct redis_options *options,
+                          struct redis **out_redis, struct error *err);
+
+/* Ends it: pending commands get REDIS_UNKNOWN on the loop, then on_state(REDIS_CLOSED) as the last
+ * callback, after which the memory is gone. Safe in any state and inside any of its callbacks. */
+void redis_close(struct redis *redis);
+
+/* Drops the connection and connects again (used when a reply shows that this server is the wrong
+ * one). */
+void redis_reconnect(struct redis *redis, const char *why);
+
+enum redis_state redis_state(const struct redis *redis);
+
+/* Sends one command: argv/argv_len are copied before return. `deadline_ms` 0 means the endpoint's
+ * command timeout. -ENOTCONN when not READY, -ENOBUFS when too much is unsent (the server reads too
+ * slowly); then no callback. */
+MUST_CHECK int redis_command(struct redis *redis, int argc, const char *const *argv,
+                             const size_t *argv_len, uint64_t deadline_ms, redis_reply_cb *on_reply,
+                             void *arg, struct error *err);
+
+/* EVALSHA with `keys_count` keys first in args; on NOSCRIPT it sends the text once. Otherwise as
+ * redis_command. */
+MUST_CHECK int redis_run_script(struct redis *redis, const struct redis_script *script,
+                                int keys_count, int args_count, const char *const *args,
+                                const size_t *args_len, uint64_t deadline_ms,
+                                redis_reply_cb *on_reply, void *arg, struct error *err);
+
+/* Class of an error reply; REDIS_CLASS_NONE for NULL or another kind of reply. */
+enum redis_error_class redis_error_class(const redisReply *reply);
+const char *redis_error_class_name(enum redis_error_class class);
+
+/* Facts learned at the last connect; NULL or 0 before. */
+const char *redis_server_version(const struct redis *redis);
+const char *redis_server_run_id(const struct redis *redis);
+/* Redis' clock minus ours at the last connect, in ms. */
+int64_t redis_clock_skew_ms(const struct redis *redis);
+
+/* Parses redis://[user@]host[:port][/db] and unix:///path[?db=N] into the fields of `endpoint`
+ * (malloc'ed strings). A password in a URL is refused: it would show in argv and logs. */
+MUST_CHECK int redis_parse_url(const char *url, struct config_redis *endpoint, struct error *err);
