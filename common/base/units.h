@@ -15,6 +15,7 @@ MUST_CHECK int units_parse_duration(const char *text, uint64_t *out_ms, struct e
 /* B, KiB, MiB, GiB, TiB, and KB, MB, GB, TB (powers of 1000); whole bytes below 2^53. */
 MUST_CHECK int units_parse_size(const char *text, uint64_t *out_bytes, struct error *err);
 
-/* The shortest exact form ("90s" stays 90s, 120000 → "2m", 0 → "0s"); returns `out`. */
+/* The shortest exact form without decimals, of two equally short ones that of the larger unit
+ * (90000 → "90s", 120000 → "2m", 1500 → "1500ms", 0 → "0s"); returns `out`. */
 const char *units_print_duration(uint64_t ms, char out[UNITS_TEXT_BYTES]);
 const char *units_print_size(uint64_t bytes, char out[UNITS_TEXT_BYTES]);
