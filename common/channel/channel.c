@@ -13,6 +13,7 @@
 #define FRAME_MAGIC     0x43565244u /* "DRVC" as bytes of a little-endian machine */
 #define FRAME_MAX_BYTES 4096
 #define FRAMES_PER_TURN 32
+#define FRAMES_OF_REST  4096 /* more than a socket's buffer holds */
 
 struct frame_header {
     uint32_t magic;
@@ -119,7 +120,7 @@ static void read_frames(struct channel *channel, unsigned int most)
         struct channel_frame frame;
         ssize_t got = recv(channel->fd, &packet, sizeof packet, MSG_DONTWAIT | MSG_TRUNC);
 
-        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        if (got < 0 && errno == EAGAIN)
             return;
         /* ECONNRESET (the peer left without reading all we sent) is told once and comes before the
          * frames that it had sent: they are read by the next calls, then the end. */
@@ -134,9 +135,18 @@ static void read_frames(struct channel *channel, unsigned int most)
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-    (void)status; /* an error of the socket is what recv says */
+    struct channel *channel = poll->data;
+
     (void)events;
-    read_frames(poll->data, FRAMES_PER_TURN);
+    if (status == 0) {
+        read_frames(channel, FRAMES_PER_TURN);
+        return;
+    }
+    /* libuv stops the handle when the socket has an error (here: ECONNRESET); what it is and what
+     * comes after it is what recv says. */
+    read_frames(channel, FRAMES_OF_REST);
+    if (!channel->closing && !channel->ended)
+        (void)uv_poll_start(poll, UV_READABLE, on_poll); /* open and valid: cannot fail */
 }
 
 int channel_open(uv_loop_t *loop, int fd, channel_frame_cb *on_frame, void *arg,
@@ -186,7 +196,7 @@ int channel_send(struct channel *channel, const struct channel_frame *frame, str
     } while (sent < 0 && errno == EINTR);
     if (sent >= 0)
         return 0;
-    if (errno == EAGAIN || errno == EWOULDBLOCK)
+    if (errno == EAGAIN)
         return error_set(err, -EAGAIN, "the other side does not read its channel");
     if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
         return error_set(err, -EPIPE, "the other side of the channel is gone");
@@ -195,7 +205,7 @@ int channel_send(struct channel *channel, const struct channel_frame *frame, str
 
 void channel_read_rest(struct channel *channel)
 {
-    read_frames(channel, UINT32_MAX); /* bounded by the socket's buffer: the writer has exited */
+    read_frames(channel, FRAMES_OF_REST);
 }
 
 static void on_close(uv_handle_t *handle)
