@@ -116,7 +116,3 @@ const char *redis_server_version(const struct redis *redis);
 const char *redis_server_run_id(const struct redis *redis);
 /* Redis' clock minus ours at the last connect, in ms. */
 int64_t redis_clock_skew_ms(const struct redis *redis);
-
-/* Parses redis://[user@]host[:port][/db] and unix:///path[?db=N] into the fields of `endpoint`
- * (malloc'ed strings). A password in a URL is refused: it would show in argv and logs. */
-MUST_CHECK int redis_parse_url(const char *url, struct config_redis *endpoint, struct error *err);
