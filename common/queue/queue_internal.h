@@ -1,0 +1,97 @@
+/* queue_internal.h - what the files of common/queue share about a queue: its keys, made once, and
+ * the way in which they call a script. Nobody outside this folder includes it.
+ *
+ * A worker's scripts are all called in one way: KEYS are all keys of the queue in the order of
+ * `enum queue_key` (named for Lua in lua/lib/keys.lua), ARGV[1] is the prefix of the queue, ARGV[2]
+ * the prefix of drover's own keys, and the script's own arguments follow from ARGV[3]. Others take
+ * the few keys that they need (queue_args_add_key). */
+#pragma once
+
+#include "common/base/buf.h"
+#include "common/queue/lua/queue_scripts.h"
+#include "common/queue/queue.h"
+
+/* The order is the scripts' KEYS[1…]; lua/lib/keys.lua lists the same. */
+enum queue_key {
+    QUEUE_KEY_WAIT,
+    QUEUE_KEY_PAUSED,
+    QUEUE_KEY_ACTIVE,
+    QUEUE_KEY_PRIORITIZED,
+    QUEUE_KEY_DELAYED,
+    QUEUE_KEY_WAITING_CHILDREN,
+    QUEUE_KEY_COMPLETED,
+    QUEUE_KEY_FAILED,
+    QUEUE_KEY_MARKER,
+    QUEUE_KEY_ID,
+    QUEUE_KEY_PC,
+    QUEUE_KEY_META,
+    QUEUE_KEY_EVENTS,
+    QUEUE_KEY_STALLED,
+    QUEUE_KEY_STALLED_CHECK,
+    QUEUE_KEY_LIMITER,
+    QUEUE_KEY_COUNT,
+};
+
+#define QUEUE_NUMBER_BYTES 24 /* a decimal uint64_t or int64_t with its NUL */
+
+/* The argument vector of the call being built; the memory is kept for the next one. */
+struct queue_args {
+    const char **argv; /* borrowed pointers, or into `numbers` */
+    size_t *argv_len;
+    char (*numbers)[QUEUE_NUMBER_BYTES]; /* one place an argument; never moved while building */
+    size_t count;                        /* arguments so far, keys included */
+    size_t cap;                          /* of the three arrays */
+};
+
+struct options_cache; /* turn.c: parsed opts by their exact text */
+
+struct queue {
+    char *name;
+    struct bytes key_prefix;     /* "<prefix>:<name>:" */
+    struct bytes private_prefix; /* "drover:{tag}:" */
+    struct bytes keys[QUEUE_KEY_COUNT];
+    struct redis *redis; /* borrowed; NULL until known */
+    struct queue_args args;
+    struct options_cache *options_cache; /* owned; made at the first fetch; options_cache_free */
+    unsigned turns_under_way;            /* calls of turn.lua without their callback yet */
+};
+
+/* ---- calling a script (call.c)
+ * ----------------------------------------------------------------------------------------- */
+
+/* Starts an empty vector with room for `max` arguments, keys included. */
+MUST_CHECK int queue_args_begin(struct queue *queue, size_t max, struct error *err);
+/* Each adds arguments; more than max is our mistake (assert). Bytes are borrowed until
+ * queue_args_run returns. */
+#define QUEUE_ARGS_STANDARD (QUEUE_KEY_COUNT + 2)
+void queue_args_add_standard(struct queue *queue); /* all keys and the two prefixes */
+void queue_args_add_key(struct queue *queue, enum queue_key key);
+void queue_args_add(struct queue *queue, const char *data, size_t len);
+void queue_args_add_text(struct queue *queue, const char *text);
+void queue_args_add_bytes(struct queue *queue, struct bytes bytes); /* absent: "" */
+void queue_args_add_uint(struct queue *queue, uint64_t value);
+void queue_args_add_int(struct queue *queue, int64_t value);
+/* Sends the script with that vector, whose first `keys_count` are keys. -ENOTCONN without a
+ * connection. */
+MUST_CHECK int queue_args_run(struct queue *queue, const struct redis_script *script,
+                              size_t keys_count, redis_reply_cb *on_reply, void *arg,
+                              struct error *err);
+void queue_args_done(struct queue_args *args);
+
+/* Turns what the connection says into what a queue's callback gets: REDIS_REPLY only when `reply`
+ * is an array of at least `min_elements` (0: any reply). Otherwise outcome, class and text are
+ * those of the refusal; a reply of another shape is REDIS_REFUSED, class OTHER. */
+struct call_result queue_call_result(enum redis_outcome outcome, const redisReply *reply,
+                                     const char *why, size_t min_elements);
+
+/* A context for calls that end in a queue_done_cb with a whole number: pass queue_on_number as the
+ * reply callback and the context as its argument. NULL on no memory. */
+struct queue_done_call;
+struct queue_done_call *queue_done_call_new(struct queue *queue, queue_done_cb *on_done, void *arg);
+redis_reply_cb queue_on_number;
+
+/* Values of a reply. Elements that are missing or of another kind give the fallback. */
+struct bytes queue_reply_bytes(const redisReply *reply); /* absent for nil; borrowed */
+uint64_t queue_reply_uint(const redisReply *reply, uint64_t fallback);
+
+void options_cache_free(struct options_cache *cache);
