@@ -50,8 +50,8 @@ typedef void channel_frame_cb(struct channel *channel, const struct channel_fram
 /* A connected non-blocking close-on-exec pair: [0] for the master, [1] for the child. */
 MUST_CHECK int channel_pair(int out_fds[2], struct error *err);
 
-/* Takes `fd` (closed by channel_close). Frames arrive on the loop from now on, never inside this
- * call. */
+/* Takes `fd` (closed by channel_close; on failure it stays the caller's). Frames arrive on the loop
+ * from now on, never inside this call. */
 MUST_CHECK int channel_open(uv_loop_t *loop, int fd, channel_frame_cb *on_frame, void *arg,
                             struct channel **out_channel, struct error *err);
 
