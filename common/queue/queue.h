@@ -17,6 +17,8 @@ extern const struct redis_script *const queue_scripts[];
 MUST_CHECK int queue_new(const char *prefix, const char *name, struct redis *redis,
                          struct queue **out_queue, struct error *err);
 void queue_free(struct queue *queue); /* no call may be under way */
+/* The connection that carries all calls from now on (borrowed; NULL: calls return -ENOTCONN). */
+void queue_set_redis(struct queue *queue, struct redis *redis);
 const char *queue_name(const struct queue *queue);
 const char *queue_key_prefix(const struct queue *queue); /* "<prefix>:<name>:" */
 /* Key of drover's own, outside the queue's prefix but in its hash slot: "drover:{tag}:<suffix>".

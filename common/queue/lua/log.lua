@@ -1,17 +1,20 @@
 -- log: appends one row to a job's log (wire format 8.9).
 --
--- KEYS  1 the job  2 its logs
--- ARGV  1 row  2 rows kept, the newest ("" all)
+-- KEYS, ARGV 1-2  see lib/keys.lua
+-- ARGV  3 id  4 row  5 rows kept, the newest ("" all)
 -- Result  rows now kept, or -1 when the job is gone.
 -- Bounds  three commands. Repeat: appends the row again.
 
-if redis.call('EXISTS', KEYS[1]) == 0 then
+--- include lib/keys.lua
+
+local job = P .. ARGV[3]
+if redis.call('EXISTS', job) == 0 then
     return -1
 end
-local rows = redis.call('RPUSH', KEYS[2], ARGV[1])
-local keep = tonumber(ARGV[2])
+local rows = redis.call('RPUSH', job .. ':logs', ARGV[4])
+local keep = tonumber(ARGV[5])
 if keep and rows > keep then
-    redis.call('LTRIM', KEYS[2], rows - keep, '-1')
+    redis.call('LTRIM', job .. ':logs', rows - keep, '-1')
     rows = keep
 end
 return rows
