@@ -1,0 +1,12 @@
+"""shellcheck over every file that starts with a shell's #! line."""
+
+import lintlib
+
+scripts = []
+for path in lintlib.files(""):
+    with open(path, "rb") as file:
+        first = file.readline(80)
+    if first.startswith(b"#!") and first.split(b"/")[-1].strip() in (b"sh", b"bash", b"env bash"):
+        scripts.append(path)
+code, output = lintlib.run(["shellcheck", "--format=gcc", *scripts])
+lintlib.finish(output.strip().split("\n") if code else [])

@@ -1,0 +1,23 @@
+"""clang-tidy over the sources that ship; what it looks for, and why not for more, stands in .clang-tidy."""
+
+import json
+import os
+import re
+
+import lintlib
+
+
+def main():
+    with open("build/clang/compile_commands.json") as file:
+        compiled = {os.path.relpath(os.path.join(row["directory"], row["file"])) for row in json.load(file)}
+    paths = [path for path in lintlib.product_sources() if path in compiled]
+    results = lintlib.run_each(lambda path: ["clang-tidy", "-p", "build/clang", "--quiet", path], paths)
+    problems = [f"{path}: is in no build" for path in lintlib.product_sources() if path not in compiled]
+    for path, code, output in results:
+        shown = [line for line in output.split("\n") if not re.match(r"^(\d+ warnings? |Suppressed |Use -)", line)]
+        if code != 0 or any(": warning: " in line for line in shown):
+            problems.append("\n".join(shown).strip() or f"{path}: clang-tidy ended with {code}")
+    return problems
+
+
+lintlib.finish(main())
