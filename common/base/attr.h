@@ -45,7 +45,7 @@ static inline void fclosep(FILE **file)
         (void)fclose(*file); /* read-only or already flushed by the owner: nothing to report */
 }
 
-static inline void closep(int *fd)
+static inline void closep(int *fd) // NOLINT(readability-non-const-parameter): _cleanup_ gives int *
 {
     if (*fd >= 0)
         (void)close(*fd); /* the number is gone either way */

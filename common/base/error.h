@@ -20,3 +20,16 @@ int error_set(struct error *err, int code, const char *format, ...) PRINTF_LIKE(
 /* Puts "<context>: " in front of the text and returns the code already there. `err` may be NULL:
  * returns -EIO. */
 int error_wrap(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);
+
+#ifdef __clang_analyzer__
+/* clang-tidy cannot look into error.c; without this it would follow paths on which a failure is
+ * reported and yet 0 returned. */
+#define error_set(...)  ERROR_IS_NEGATIVE((error_set)(__VA_ARGS__))
+#define error_wrap(...) ERROR_IS_NEGATIVE((error_wrap)(__VA_ARGS__))
+#define ERROR_IS_NEGATIVE(call)            \
+    ({                                     \
+        int error_code_ = (call);          \
+        __builtin_assume(error_code_ < 0); \
+        error_code_;                       \
+    })
+#endif

@@ -7,7 +7,7 @@ import lintlib
 
 ARGUMENTS = ["cppcheck", "--enable=warning,performance,portability", "--inline-suppr", "--std=c11", "--quiet",
              "--error-exitcode=1", "--template={file}:{line}: {severity}: {message} [{id}]", "-I", ".", "-D_GNU_SOURCE",
-             "-D__STDC_VERSION__=201710L", "--library=posix", "-j", str(os.cpu_count() or 1)]
+             "-D__STDC_VERSION__=201710L", "--library=posix", "--suppressions-list=tests/lint/cppcheck.txt", "-j", str(os.cpu_count() or 1)]
 
 
 def version():

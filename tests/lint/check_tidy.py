@@ -14,10 +14,13 @@ def main():
     results = lintlib.run_each(lambda path: ["clang-tidy", "-p", "build/clang", "--quiet", path], paths)
     problems = [f"{path}: is in no build" for path in lintlib.product_sources() if path not in compiled]
     for path, code, output in results:
-        shown = [line for line in output.split("\n") if not re.match(r"^(\d+ warnings? |Suppressed |Use -)", line)]
-        if code != 0 or any(": warning: " in line for line in shown):
-            problems.append("\n".join(shown).strip() or f"{path}: clang-tidy ended with {code}")
-    return problems
+        # The first line of each finding; one in a header comes once per file that includes it.
+        found = [line.replace(f"{lintlib.ROOT}/build/clang/../../", "").replace(f"{lintlib.ROOT}/", "")
+                 for line in output.split("\n") if re.search(r": (warning|error): ", line)]
+        problems += found
+        if code != 0 and not found:
+            problems.append(f"{path}: clang-tidy ended with {code}: {output.strip()}")
+    return sorted(set(problems))
 
 
 lintlib.finish(main())

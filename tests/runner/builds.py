@@ -1,5 +1,7 @@
 """builds.py - the build folders under build/, one per way to compile, and what meson knows of their tests."""
 
+import contextlib
+import fcntl
 import json
 import os
 
@@ -34,13 +36,22 @@ def prepare(kind):
     path = folder(kind)
     log = os.path.join(LOGS, f"build-{kind}.log")
     os.makedirs(LOGS, exist_ok=True)
-    open(log, "w").close()
-    if not os.path.exists(os.path.join(path, "build.ninja")):
-        _step(["meson", "setup", path, ROOT, *options], log, {"CC": compiler})
-    elif not _has_options(path, options):
-        _step(["meson", "configure", path, *options], log, {})
-    _step(["ninja", "-C", path], log, {})
+    with _alone(kind):
+        open(log, "w").close()
+        if not os.path.exists(os.path.join(path, "build.ninja")):
+            _step(["meson", "setup", path, ROOT, *options], log, {"CC": compiler})
+        elif not _has_options(path, options):
+            _step(["meson", "configure", path, *options], log, {})
+        _step(["ninja", "-C", path], log, {})
     return path
+
+
+@contextlib.contextmanager
+def _alone(kind):
+    """Two runs at the same time must not build in the same folder; ./dev takes the same lock."""
+    with open(os.path.join(LOGS, f"{kind}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _step(argv, log, env):

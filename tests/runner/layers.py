@@ -202,7 +202,12 @@ def _seeds(name):
 
 def lint(context):
     checks = sorted(glob.glob(os.path.join(TESTS, "lint", "check_*.py")))
-    builds.prepare("clang")
+    total = Tally()
+    try:
+        # The analysers read how clang is called, and headers that the build makes.
+        builds.prepare("clang")
+    except builds.BuildFailed as failure:
+        total.fail("lint: build with clang", str(failure))
 
     def run_one(check):
         name = os.path.basename(check)[len("check_") : -3]
@@ -212,7 +217,8 @@ def lint(context):
             return Tally(passed=1)
         return Tally(failed=[(f"lint {name}", done.tail(60))])
 
-    return _each(checks, run_one)
+    total.add(_each(checks, run_one))
+    return total
 
 
 def sanitize(context):
