@@ -1,0 +1,12 @@
+-- leave: a process ends in good order; it no longer counts as living, and leaves nothing of its own behind.
+--
+-- KEYS  as lib/keys.lua
+-- ARGV  3 uuid
+-- Result  processes that still live
+-- Bounds  three commands. Repeat: always.
+-- Condition: no call of this uuid is under way, for the number of its last one is forgotten.
+
+--- include lib/keys.lua
+redis.call('DEL', private .. 'turn:' .. ARGV[3])
+redis.call('ZREM', private .. 'live', ARGV[3])
+return redis.call('ZCARD', private .. 'live')

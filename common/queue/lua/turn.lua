@@ -1,0 +1,719 @@
+-- turn: a worker's one call. Settles jobs that it has finished, then fetches the next ones
+-- (wire format 4.1, 5, 14.2).
+--
+-- KEYS  as lib/keys.lua
+-- ARGV   3 now (ms, the caller's clock)         4 uuid of the process       5 n of this call, growing
+--        6 lock (ms)    7 name of the worker, "" none
+--        8 want: most jobs to fetch, 0 none     9 live processes of the queue, >= 1
+--       10 bytes of data and opts to stay within (one job is always taken)
+--       11 number of jobs to settle, at most 64; then for each, in fetch order:
+--          id, token of its lock, kind, and by kind
+--            c complete      keep, returnvalue (JSON)
+--            f fail          keep, failedReason, stacktrace (JSON array or ""), most attempts
+--            x fail, damaged as f: the caller could not read its options
+--            r retry now     failedReason, stacktrace      (R: to the front, opts.lifo)
+--            l retry later   failedReason, stacktrace, delay (ms)
+--            d delay         delay (ms); no attempt
+--            g give back     no attempt; to the front
+--          keep: "" all, "0" none, else "count age limit", count -1 any, age in seconds or -1
+-- Result  1 waiting (wait and prioritized)  2 active  3 due time (ms) of the first delayed job, 0 none
+--         4 limited for (ms)  5 flags: 1 paused, 2 maxed, 4 more due than promoted
+--         6 ids without a job dropped  7 damaged jobs put into `failed` instead of being fetched
+--         8 0 when all jobs are settled, else an array: per job 0, a code of 5.7, or text: damaged, and why
+--         then per fetched job an array: name, data, opts, timestamp, priority, atm, ats (before this
+--         fetch), stc, defa, stacktrace, rjk, parentKey (nil when absent), id
+-- Bounds  64 settled and 64 fetched jobs; PROMOTE_MAX promoted; TRIM_MAX removed by each keep rule;
+--         LOOK_MAX ids looked at. An ordinary job costs 3 commands at its end, 4 at its fetch.
+-- Repeat  refused: the number of the last executed call is kept for an hour in drover:{tag}:turn:<uuid>,
+--         and a call whose number is not higher does nothing. outcome.lua raises it.
+-- Failure all that is shared (the queue's own keys) is looked at before the first write; what belongs to one
+--         job is looked at before that job's first write. The first write frees (a DEL), so that jobs can be
+--         settled on a server that has no memory left.
+
+local PROMOTE_MAX = 200
+local TRIM_MAX = 1000
+local LOOK_MAX = 256
+local FIELDS_LAST = 12
+
+--- include lib/keys.lua
+local now_text, uuid, call_text, lock_ms, worker = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local want, live, bytes_max, count = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local now = tonumber(now_text)
+--- include lib/place.lua
+--- include lib/number.lua
+--- include lib/parent.lua
+--- include lib/dedup.lua
+--- include lib/condemn.lua
+
+-- ---- 1. Look. Nothing is written before all of it answered.
+
+local turn_key = private .. 'turn:' .. uuid
+local noted = redis.pcall('GET', turn_key)
+if type(noted) == 'string' then
+    local last = string.match(noted, '^%d+/(%d+)$') or noted
+    if (tonumber(last) or 0) >= tonumber(call_text) then
+        return redis.error_reply('LATE call ' .. call_text .. ' of ' .. uuid .. ' came after its outcome was settled')
+    end
+end
+
+local broken
+local function look(command, key, ...)
+    local result = redis.pcall(command, key, ...)
+    if type(result) == 'table' and result.err then
+        broken = broken or key
+    end
+    return result
+end
+
+local settings = look('HMGET', k_meta, 'paused', 'concurrency', 'max', 'duration', 'opts.maxLenEvents')
+local waiting, in_order = look('LLEN', k_wait), look('LRANGE', k_active, -math.max(count, 1), '-1')
+local prioritized, head = look('ZCARD', k_prioritized), look('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
+look('ZCARD', k_completed)
+look('ZCARD', k_failed)
+look('ZCARD', k_marker)
+look('SCARD', k_stalled)
+look('XLEN', k_events)
+if not broken and settings[1] then
+    look('LLEN', k_paused)
+end
+if broken then
+    return redis.error_reply('WRONGTYPE ' .. broken .. ' is not of the kind that a queue needs')
+end
+own.paused = settings[1] and true or false
+own.concurrency = tonumber(settings[2] or nil)
+own.settings_read = true
+
+redis.call('DEL', turn_key)
+redis.call('SET', turn_key, call_text, 'EX', '3600')
+
+-- ---- 2. Settle.
+
+local STRIDE = { c = 5, f = 7, x = 7, r = 5, R = 5, l = 6, d = 4, g = 3 }
+local ids, keys, tokens, kinds, offsets, lock_keys = {}, {}, {}, {}, {}, {}
+local codes, all_settled, ended = {}, true, false
+local added_completed, gone_keys, rules, given_back = {}, {}, {}, {}
+local promoted -- nil until promote has run
+
+local function parts_of(key)
+    return key, key .. ':logs', key .. ':dependencies', key .. ':processed', key .. ':failed', key .. ':unsuccessful'
+end
+
+-- Runs command for all of list, in bounded pieces.
+local function in_pieces(command, key, list)
+    for first = 1, #list, 2000 do
+        local last = math.min(first + 1999, #list)
+        if key then
+            redis.call(command, key, unpack(list, first, last))
+        else
+            redis.call(command, unpack(list, first, last))
+        end
+    end
+end
+
+-- A due job whose data is damaged, or whose hash is gone, must not stop the others.
+local ghosts, quarantined = 0, 0
+
+local function quarantine(id, problem)
+    pcall(condemn, id, damaged(problem))
+    quarantined = quarantined + 1
+end
+
+local function promote_one(id, plain)
+    local key = P .. id
+    local priority = redis.pcall('HGET', key, 'priority')
+    if type(priority) == 'table' then
+        return quarantine(id, key .. ' is not a hash')
+    elseif not priority and redis.call('EXISTS', key) == 0 then
+        ghosts = ghosts + 1
+        return
+    elseif not is_whole(priority) then
+        return quarantine(id, whole_problem('priority', priority))
+    end
+    if not priority or priority == '0' then
+        plain[#plain + 1] = id
+    else
+        put_waiting(own, id, tonumber(priority))
+    end
+    redis.call('HSET', key, 'delay', '0')
+    tell(own, 'waiting', 'jobId', id, 'prev', 'delayed')
+end
+
+local more_due = false
+local function promote()
+    promoted = true
+    if not head[2] or tonumber(head[2]) >= (now + 1) * 4096 then
+        return
+    end
+    local due = redis.call('ZRANGEBYSCORE', k_delayed, '-inf', whole((now + 1) * 4096 - 1), 'LIMIT', '0',
+        PROMOTE_MAX + 1)
+    if #due > PROMOTE_MAX then
+        more_due, due[#due] = true, nil
+    end
+    redis.call('ZREM', k_delayed, unpack(due))
+    local plain = {}
+    for _, id in ipairs(due) do
+        promote_one(id, plain)
+    end
+    if #plain > 0 then
+        redis.call('LPUSH', own.paused and k_paused or k_wait, unpack(plain))
+        own.work = true
+    end
+end
+
+-- Not kept: the job disappears with all its parts.
+local function forget(key, parent)
+    if parent then
+        parent_child_removed(parent, key)
+    end
+    local size = #gone_keys
+    gone_keys[size + 1], gone_keys[size + 2], gone_keys[size + 3], gone_keys[size + 4], gone_keys[size + 5],
+        gone_keys[size + 6] = parts_of(key)
+end
+
+local function leave_active(id, key)
+    local was_active = redis.call('LREM', k_active, '-1', id)
+    redis.call('DEL', key .. ':lock')
+    redis.call('SREM', k_stalled, id)
+    return was_active == 1
+end
+
+-- Steps 8 to 12 of 5.1 for a job that has parents, children or a deduplication, or that failed.
+local function finish(job, target, field, value, keep)
+    local id, key, failed = job.id, job.key, field == 'failedReason'
+    ended = true
+    if job.plan then
+        dedup_end(job.plan, id)
+    end
+    if job.parent then
+        if failed then
+            parent_child_failed(job.parent, key, value)
+        else
+            parent_child_completed(job.parent, key, value)
+        end
+    end
+    if keep == '0' then
+        forget(key, job.parent)
+    else
+        redis.call('ZADD', target, now_text, id)
+        redis.call('HSET', key, 'atm', job.atm, field, value, 'finishedOn', now_text)
+        if failed then
+            redis.call('HDEL', key, 'defa')
+        end
+        if keep ~= '' then
+            rules[#rules + 1] = target
+            rules[#rules + 1] = keep
+        end
+    end
+    tell(own, failed and 'failed' or 'completed', 'jobId', id, field, value, 'prev', 'active')
+end
+
+local function note_attempt(job, reason, stacktrace)
+    if stacktrace ~= '' then
+        redis.call('HSET', job.key, 'failedReason', reason, 'stacktrace', stacktrace, 'atm', job.atm)
+    else
+        redis.call('HSET', job.key, 'failedReason', reason, 'atm', job.atm)
+    end
+end
+
+-- By kind: what to do once the job has left `active`. `at` is the place of the kind's first argument.
+local WRITE = {
+    c = function(job, at)
+        finish(job, k_completed, 'returnvalue', ARGV[at + 1], ARGV[at])
+    end,
+    f = function(job, at)
+        local most = tonumber(ARGV[at + 3]) or 0
+        note_attempt(job, ARGV[at + 1], ARGV[at + 2])
+        finish(job, k_failed, 'failedReason', ARGV[at + 1], ARGV[at])
+        if tonumber(job.atm) >= most then
+            tell(own, 'retries-exhausted', 'jobId', job.id, 'attemptsMade', job.atm)
+        end
+    end,
+    r = function(job, at)
+        note_attempt(job, ARGV[at], ARGV[at + 1])
+        put_waiting(own, job.id, job.priority, job.lifo and job.priority == 0)
+        tell(own, 'waiting', 'jobId', job.id, 'prev', 'active')
+    end,
+    l = function(job, at)
+        note_attempt(job, ARGV[at], ARGV[at + 1])
+        redis.call('HSET', job.key, 'delay', ARGV[at + 2])
+        put_delayed(own, job.id, now + tonumber(ARGV[at + 2]))
+    end,
+    d = function(job, at)
+        redis.call('HSET', job.key, 'delay', ARGV[at])
+        put_delayed(own, job.id, now + tonumber(ARGV[at]))
+    end,
+    g = function(job)
+        if job.priority == 0 then
+            given_back[#given_back + 1] = job.id -- pushed together, so that the first fetched is next
+        else
+            put_waiting(own, job.id, job.priority, true)
+        end
+        tell(own, 'waiting', 'jobId', job.id, 'prev', 'active')
+    end,
+}
+WRITE.R = WRITE.r
+
+-- The code of 5.7 that refuses to complete a job with children; what is wrong with them; nil.
+local function children_code(key)
+    local pending, failed = redis.pcall('SCARD', key .. ':dependencies'), redis.pcall('ZCARD', key .. ':unsuccessful')
+    if type(pending) == 'table' then
+        return nil, key .. ':dependencies is not a set'
+    elseif pending > 0 then
+        return -4
+    elseif type(failed) == 'table' then
+        return nil, key .. ':unsuccessful is not a sorted set'
+    elseif failed > 0 then
+        return -9
+    end
+end
+
+-- Reads what the job's end needs into `job`; returns what is wrong, or nil. Its key is a hash.
+local function read_job(job)
+    local found = redis.call('HMGET', job.key, 'atm', 'ats', 'priority', 'parentKey', 'parent', 'deid')
+    local problem = whole_problem('atm', found[1]) or whole_problem('ats', found[2])
+        or whole_problem('priority', found[3])
+    if problem then
+        return problem
+    end
+    job.atm, job.priority = plus_one(found[1]), tonumber(found[3] or '0')
+    if job.kind ~= 'c' and job.kind ~= 'f' then
+        return nil
+    end
+    job.parent, problem = parent_of(found[4], found[5])
+    if problem or (job.parent and parent_problem(job.parent)) then
+        return problem or parent_problem(job.parent)
+    end
+    if found[6] then
+        job.plan, problem = dedup_plan(found[6])
+    end
+    return problem
+end
+
+local function condemn_ours(job, reason, stacktrace)
+    condemn(job.id, reason, stacktrace)
+    ended = true
+    return reason
+end
+
+-- One job on its own: everything is checked, then it is written. Returns its code, or a text.
+local function settle_alone(at)
+    local job = { id = ids[at], key = keys[at], kind = kinds[at], lifo = kinds[at] == 'R' }
+    local kind, lock = redis.call('TYPE', job.key).ok, redis.pcall('GET', lock_keys[at])
+    local ours, problem, code = lock == tokens[at], nil, nil
+    if kind == 'none' then
+        if ours then
+            leave_active(job.id, job.key)
+        end
+        return -1
+    elseif kind ~= 'hash' then
+        problem = job.key .. ' holds a ' .. kind .. ', not a hash'
+    elseif job.kind == 'c' then
+        code, problem = children_code(job.key)
+    end
+    if code then
+        return code
+    elseif not lock then
+        return -2
+    elseif type(lock) == 'table' then -- nobody can own it: whoever has fetched it last may end it
+        problem = problem or lock_keys[at] .. ' is not a string'
+    elseif not ours then
+        return -6
+    end
+    if not problem and job.kind ~= 'x' then
+        problem = read_job(job)
+    end
+    if problem then
+        return condemn_ours(job, damaged(problem))
+    elseif job.kind == 'x' then
+        condemn_ours(job, ARGV[offsets[at] + 1], ARGV[offsets[at] + 2])
+        return 0
+    end
+    if not leave_active(job.id, job.key) then
+        return -3
+    end
+    if (job.kind == 'r' or job.kind == 'R') and not promoted then
+        promote()
+    end
+    WRITE[job.kind](job, offsets[at])
+    return 0
+end
+
+local function error_text(problem)
+    return type(problem) == 'table' and tostring(problem.err) or tostring(problem)
+end
+
+local function settle_protected(at)
+    local ok, code = pcall(settle_alone, at)
+    if not ok then
+        local reason = damaged(error_text(code))
+        pcall(condemn, ids[at], reason)
+        code = reason
+    end
+    codes[at] = code
+    if code ~= 0 then
+        all_settled = false
+    end
+end
+
+-- An ordinary end: completed, no children, no parent, no deduplication, nothing damaged. `fields`
+-- is what HMGET found, or its error.
+local function is_ordinary(at, lock, fields, seen)
+    return kinds[at] == 'c' and lock == tokens[at] and not fields.err and not seen[ids[at]]
+        and fields[2] and not fields[3] and not fields[4] and not fields[5]
+        and is_whole(fields[1]) and is_whole(fields[2])
+end
+
+local ordinary_locks, ordinary_ids = {}, {}
+
+-- The parts that need a command of their own; settle_batch does the rest for all at once.
+local function settle_ordinary(at, fields)
+    local id, key, keep, value = ids[at], keys[at], ARGV[offsets[at]], ARGV[offsets[at] + 1]
+    if keep == '0' then
+        forget(key)
+    else
+        redis.call('HSET', key, 'atm', plus_one(fields[1]), 'returnvalue', value, 'finishedOn', now_text)
+        local size = #added_completed
+        added_completed[size + 1], added_completed[size + 2] = now_text, id
+        if keep ~= '' then
+            rules[#rules + 1] = k_completed
+            rules[#rules + 1] = keep
+        end
+    end
+    redis.pcall('XADD', k_events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
+    ordinary_locks[#ordinary_locks + 1] = lock_keys[at]
+    ordinary_ids[#ordinary_ids + 1] = id
+    codes[at] = 0
+    ended = true
+end
+
+local function read_settles()
+    local at = 12
+    for i = 1, count do
+        local id, kind = ARGV[at], ARGV[at + 2]
+        local key = P .. id
+        ids[i], keys[i], tokens[i], kinds[i], offsets[i] = id, key, ARGV[at + 1], kind, at + 3
+        lock_keys[i] = key .. ':lock'
+        at = at + STRIDE[kind]
+    end
+end
+
+-- Which of them have children: none, almost always, and then one command says so.
+local function with_children()
+    local children, completes = {}, {}
+    for i = 1, count do
+        if kinds[i] == 'c' then
+            local size = #children
+            children[size + 1], children[size + 2] = keys[i] .. ':dependencies', keys[i] .. ':unsuccessful'
+            completes[#completes + 1] = i
+        end
+    end
+    local found = {}
+    if #children > 0 and redis.call('EXISTS', unpack(children)) > 0 then
+        for j, i in ipairs(completes) do
+            found[i] = redis.call('EXISTS', children[2 * j - 1], children[2 * j]) > 0
+        end
+    end
+    return found
+end
+
+-- `active` is newest first: settled in fetch order, ours are its tail, and one LTRIM takes them all.
+local function is_tail(all_ordinary)
+    if not all_ordinary or #in_order ~= count then
+        return false
+    end
+    for i = 1, count do
+        if in_order[count - i + 1] ~= ids[i] then
+            return false
+        end
+    end
+    return true
+end
+
+local function settle_batch()
+    read_settles()
+    local children, locks, fields, ordinary, seen = with_children(), redis.call('MGET', unpack(lock_keys)), {}, {}, {}
+    local all_ordinary = true
+    for i = 1, count do
+        local found = kinds[i] == 'c' and not children[i]
+            and redis.pcall('HMGET', keys[i], 'atm', 'ats', 'parentKey', 'parent', 'deid')
+        ordinary[i] = found and is_ordinary(i, locks[i], found, seen)
+        fields[i], seen[ids[i]] = found, true
+        all_ordinary = all_ordinary and ordinary[i]
+    end
+    local tail = is_tail(all_ordinary)
+    if tail then
+        redis.call('LTRIM', k_active, '0', -count - 1)
+    end
+    for i = 1, count do
+        if not ordinary[i] then
+            settle_protected(i)
+        elseif tail or redis.call('LREM', k_active, '-1', ids[i]) == 1 then
+            settle_ordinary(i, fields[i])
+        else
+            redis.call('DEL', lock_keys[i])
+            redis.call('SREM', k_stalled, ids[i])
+            codes[i], all_settled = -3, false
+        end
+    end
+    if #ordinary_ids > 0 then
+        redis.call('DEL', unpack(ordinary_locks))
+        redis.call('SREM', k_stalled, unpack(ordinary_ids))
+    end
+    in_pieces('ZADD', k_completed, added_completed)
+    for i = #given_back, 1, -1 do
+        put_waiting(own, given_back[i], 0, true)
+    end
+end
+
+-- Removes finished jobs, oldest first, with what hangs on them.
+local function trim(target, removed)
+    for _, id in ipairs(removed) do
+        local key = P .. id
+        local parent_key = redis.pcall('HGET', key, 'parentKey')
+        local parent = type(parent_key) == 'string' and parent_of(parent_key) or nil
+        if parent and not parent_problem(parent) then
+            parent_child_removed(parent, key)
+        end
+        forget(key)
+    end
+    in_pieces('ZREM', target, removed)
+end
+
+-- One keep rule over the whole of `target` (5.3). More than TRIM_MAX are left to later calls.
+local function apply_rule(target, keep)
+    local most, age, limit = string.match(keep, '^(%S+) (%S+) (%S+)$')
+    most, age, limit = tonumber(most), tonumber(age), tonumber(limit)
+    if age and age >= 0 then
+        local cut = string.format('%.0f', math.floor(now - age * 1000))
+        trim(target, redis.call('ZREVRANGEBYSCORE', target, cut, '-inf', 'LIMIT', '0',
+            math.min(limit or TRIM_MAX, TRIM_MAX)))
+    end
+    if most and most > 0 then
+        local extra = redis.call('ZCARD', target) - most
+        if extra > 0 then
+            trim(target, redis.call('ZRANGE', target, '0', math.min(extra, TRIM_MAX) - 1))
+        end
+    end
+end
+
+if count > 0 then
+    settle_batch()
+    local applied = {}
+    for at = 1, #rules, 2 do
+        local name = rules[at] .. ' ' .. rules[at + 1]
+        if not applied[name] then
+            applied[name] = true
+            apply_rule(rules[at], rules[at + 1])
+        end
+    end
+    in_pieces('DEL', nil, gone_keys)
+end
+
+-- ---- 3. Fetch.
+
+local taken, taken_ids, taken_bytes, limited, limit_max = {}, {}, 0, 0, nil
+
+-- How many jobs the rate limit of the queue leaves (4.1); nil without one.
+local function limit_room()
+    limit_max = tonumber(settings[3] or nil)
+    if not limit_max then
+        return nil
+    end
+    local used = redis.pcall('GET', k_limiter)
+    used = type(used) == 'string' and tonumber(used) or 0
+    if used < limit_max then
+        return limit_max - used
+    end
+    local ttl = redis.call('PTTL', k_limiter)
+    if ttl == 0 then
+        redis.call('DEL', k_limiter)
+    elseif ttl > 0 then
+        limited = ttl
+        return 0
+    end
+    return nil -- a counter that never expires does not block
+end
+
+local function room()
+    if own.paused or want == 0 then
+        return 0
+    end
+    local most = math.min(want, math.ceil((waiting + prioritized) / math.max(live, 1)))
+    if own.concurrency then
+        most = math.min(most, own.concurrency - redis.call('LLEN', k_active))
+    end
+    return math.ceil(math.min(most, limit_room() or most))
+end
+
+-- What forbids to run the job, or nil.
+local function fetch_problem(key, found)
+    if found.err then
+        return key .. ' is not a hash'
+    end
+    local ok = is_whole(found[6]) and is_whole(found[7]) and is_whole(found[8]) and is_whole(found[5])
+        and (not found[4] or tonumber(found[4]))
+    if not ok then
+        return whole_problem('atm', found[6]) or whole_problem('ats', found[7]) or whole_problem('stc', found[8])
+            or whole_problem('priority', found[5]) or 'timestamp is not a number: ' .. quoted(found[4])
+    end
+end
+
+-- Looks at one id. Returns false when it would be too much: then it stays where it is.
+local function take(id)
+    local key = P .. id
+    local found = redis.pcall('HMGET', key, 'name', 'data', 'opts', 'timestamp', 'priority', 'atm', 'ats', 'stc',
+        'defa', 'stacktrace', 'rjk', 'parentKey')
+    local problem = fetch_problem(key, found)
+    if taken_ids[id] then
+        return true -- twice in the list: once is enough
+    elseif problem then
+        taken_ids[id] = true
+        quarantine(id, problem)
+    elseif not found[1] and not found[2] and (string.sub(id, 1, 2) == '0:' or redis.call('EXISTS', key) == 0) then
+        ghosts = ghosts + 1 -- no such job, or a marker of an old version
+    else
+        local bytes = taken_bytes + #(found[2] or '') + #(found[3] or '')
+        if bytes > bytes_max and #taken > 0 then
+            return false
+        end
+        taken_bytes, taken_ids[id] = bytes, true
+        found[FIELDS_LAST + 1] = id
+        taken[#taken + 1] = found
+    end
+    return true
+end
+
+-- Takes up to `most` jobs from one place: `look_at(n)` lists its next n ids, `remove(n)` removes them.
+-- Returns how many ids were removed.
+local function take_from(look_at, remove, most)
+    local removed = 0
+    while #taken < most and removed < LOOK_MAX do
+        local list, used = look_at(most - #taken), 0
+        for _, id in ipairs(list) do
+            if not take(id) then
+                break
+            end
+            used = used + 1
+        end
+        if used > 0 then
+            remove(used)
+        end
+        removed = removed + used
+        if #list == 0 or used < #list then
+            break
+        end
+    end
+    return removed
+end
+
+local function wait_next(n)
+    local list, reversed = redis.call('LRANGE', k_wait, -n, '-1'), {}
+    for at = #list, 1, -1 do
+        reversed[#reversed + 1] = list[at]
+    end
+    return reversed
+end
+
+local function start_taken()
+    local active = {}
+    for at = 1, #taken do
+        local job = taken[at]
+        local id, ats = job[FIELDS_LAST + 1], plus_one(job[7])
+        local key = P .. id
+        active[at] = id
+        redis.call('SET', key .. ':lock', uuid .. ':' .. call_text, 'PX', lock_ms)
+        redis.pcall('XADD', k_events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+        if worker == '' then
+            redis.call('HSET', key, 'processedOn', now_text, 'ats', ats)
+        else
+            redis.call('HSET', key, 'processedOn', now_text, 'ats', ats, 'pb', worker)
+        end
+    end
+    redis.call('LPUSH', k_active, unpack(active))
+    if limit_max then
+        local used = redis.pcall('INCRBY', k_limiter, #taken)
+        local duration = tonumber(settings[4] or nil)
+        if used == #taken and duration then
+            redis.call('PEXPIRE', k_limiter, whole(math.max(math.floor(math.abs(duration)), 1)))
+        end
+    end
+end
+
+local function fetch()
+    waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
+    local most = room()
+    if most <= 0 then
+        return
+    end
+    if waiting > 0 then
+        waiting = waiting - take_from(wait_next, function(n)
+            redis.call('LTRIM', k_wait, '0', -n - 1)
+        end, most)
+    end
+    if waiting == 0 and #taken < most and prioritized > 0 then
+        prioritized = prioritized - take_from(function(n)
+            return redis.call('ZRANGE', k_prioritized, '0', n - 1)
+        end, function(n)
+            redis.call('ZPOPMIN', k_prioritized, n)
+        end, most)
+    end
+    if #taken > 0 then
+        start_taken()
+    end
+end
+
+if want > 0 then
+    if not promoted then
+        promote()
+    end
+    fetch()
+    if #taken < want and waiting == 0 and prioritized == 0 and not own.paused and limited == 0 then
+        redis.call('DEL', k_pc)
+    end
+else
+    waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
+end
+
+-- ---- 4. Tell the others, and answer.
+
+local active = redis.call('LLEN', k_active)
+local maxed = own.concurrency ~= nil and active >= own.concurrency
+if count > 0 or head[2] then
+    head = redis.call('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
+end
+local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'
+
+-- Markers (3.10): whoever takes wakes the next, as long as something is left; so does whoever makes
+-- room in a queue that was full.
+local left = waiting + prioritized > 0
+if left and (#taken > 0 or own.work or (own.concurrency and ended)) and not own.paused
+    and (not maxed or #taken > 0) then
+    mark_work(own)
+    own.marked = true
+end
+own.work = false
+if own.marked and not own.due_always then
+    own.due = false -- who wakes by the other marker sees the due time
+end
+for _, queue in pairs(queues) do
+    mark(queue)
+end
+
+if ended and #taken == 0 and waiting == 0 and prioritized == 0 and active == 0
+    and (want == 0 or (limited == 0 and not own.paused and not maxed and not head[2])) then
+    tell(own, 'drained')
+end
+if count > 0 or #taken > 0 then
+    local events_max = tonumber(settings[5] or nil)
+    if not settings[5] then
+        redis.call('HSET', k_meta, 'opts.maxLenEvents', '10000')
+    end
+    redis.call('XTRIM', k_events, 'MAXLEN', '~', whole(math.max(events_max or 10000, 0)))
+end
+
+local flags = (own.paused and 1 or 0) + (maxed and 2 or 0) + (more_due and 4 or 0)
+local reply = { waiting + prioritized, active, due, limited, flags, ghosts, quarantined, all_settled and 0 or codes }
+for at = 1, #taken do
+    reply[8 + at] = taken[at]
+end
+return reply
