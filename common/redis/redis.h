@@ -63,8 +63,9 @@ enum redis_error_class {
 typedef void redis_reply_cb(struct redis *redis, enum redis_outcome outcome,
                             const redisReply *reply, const char *why, void *arg);
 
-/* Called on every change of state, from the loop; `why` is "" or the reason of a loss or refusal.
- * Also called in REDIS_WAITING again when a further try failed for another reason. */
+/* Called from the loop when the state becomes READY, WAITING or CLOSED; `why` is "" or the reason
+ * of a loss or refusal, naming the server. A further try that failed is told (WAITING again) only
+ * when its reason is another one; that a further try begins (CONNECTING) is never told. */
 typedef void redis_state_cb(struct redis *redis, enum redis_state state, const char *why,
                             void *arg);
 
@@ -74,7 +75,7 @@ struct redis_options {
     const struct redis_script *const
         *scripts;  /* NULL-terminated list loaded at each connect; borrowed; NULL for none */
     bool blocking; /* for BZPOPMIN only: commands have no deadline of their own but the given */
-    bool once;     /* command line: the first failed try closes with its reason, no retry */
+    bool once;     /* command line: a failed try, or a loss, closes with its reason; no retry */
     redis_state_cb *on_state;
     void *arg;
 };
@@ -83,19 +84,24 @@ struct redis_options {
 MUST_CHECK int redis_open(uv_loop_t *loop, const struct redis_options *options,
                           struct redis **out_redis, struct error *err);
 
-/* Ends it: pending commands get REDIS_UNKNOWN on the loop, then on_state(REDIS_CLOSED) as the last
- * callback, after which the memory is gone. Safe in any state and inside any of its callbacks. */
+/* Ends it: pending commands get REDIS_UNKNOWN on the loop (or their reply, when it is read first),
+ * then on_state(REDIS_CLOSED) comes as the last callback, after which the memory is gone. Safe in
+ * any state, twice, and inside any of its callbacks. With `once` that end also comes by itself. */
 void redis_close(struct redis *redis);
 
-/* Drops the connection and connects again (used when a reply shows that this server is the wrong
- * one). */
+/* Drops the connection and connects again after the first back-off (used when a reply shows that
+ * this server is the wrong one). Does nothing unless READY. */
 void redis_reconnect(struct redis *redis, const char *why);
 
 enum redis_state redis_state(const struct redis *redis);
 
-/* Sends one command: argv/argv_len are copied before return. `deadline_ms` 0 means the endpoint's
- * command timeout. -ENOTCONN when not READY, -ENOBUFS when too much is unsent (the server reads too
- * slowly); then no callback. */
+/* Sends one command: argv/argv_len are copied before return; argv_len NULL: all are NUL-terminated.
+ * A reply later than `deadline_ms` from now means that the connection is lost, for all its
+ * commands; 0 means the endpoint's command timeout. -ENOTCONN when not READY, -ENOBUFS when too
+ * much is unsent or unanswered (the server reads too slowly), -ENOMEM; then no callback. */
+#define REDIS_UNSENT_MAX_BYTES (2U << 20) /* one bigger command is taken while nothing is unsent \
+                                           */
+#define REDIS_PENDING_MAX      65536U
 MUST_CHECK int redis_command(struct redis *redis, int argc, const char *const *argv,
                              const size_t *argv_len, uint64_t deadline_ms, redis_reply_cb *on_reply,
                              void *arg, struct error *err);

@@ -254,15 +254,14 @@ void redis_server_start(struct redis_server *server, const struct redis_server_o
     if (options && options->tcp)
         server->port = free_port();
     build_args(server, options);
-    spawn(server);
-    if (!options || !options->skip_ready)
-        wait_ready(server);
+    server->skip_ready = options && options->skip_ready;
+    redis_server_start_again(server);
 }
 
 void redis_server_kill(struct redis_server *server)
 {
     if (server->pid <= 0)
-        return;
+        return; /* never 0 or less to kill(2) */
     (void)kill(server->pid, SIGKILL);
     while (waitpid(server->pid, NULL, 0) < 0 && errno == EINTR)
         ;
@@ -273,7 +272,8 @@ void redis_server_start_again(struct redis_server *server)
 {
     redis_server_kill(server);
     spawn(server);
-    wait_ready(server);
+    if (!server->skip_ready)
+        wait_ready(server);
 }
 
 void redis_server_stop(struct redis_server *server)

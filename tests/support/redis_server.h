@@ -19,7 +19,8 @@ struct redis_server {
     pid_t pid;            /* 0 while it does not run */
     pid_t keeper;
     int keeper_fd;
-    char **args; /* of the last start, for redis_server_start_again; owned */
+    char **args;     /* of the last start, for redis_server_start_again; owned */
+    bool skip_ready; /* as in the options; may be changed between starts */
 };
 
 struct redis_server_options {
