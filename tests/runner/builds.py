@@ -30,8 +30,24 @@ def folder(kind):
     return os.path.join(ROOT, "build", kind)
 
 
+_prepared = {}  # kind -> BuildFailed or None: once in a run is enough
+
+
 def prepare(kind):
     """Configures build/<kind> when that is needed and builds it; returns the folder."""
+    if kind not in _prepared:
+        try:
+            _prepared[kind] = None
+            _build(kind)
+        except BuildFailed as failure:
+            _prepared[kind] = BuildFailed(f"build/{kind} is broken, see above")
+            raise failure
+    if _prepared[kind]:
+        raise _prepared[kind]
+    return folder(kind)
+
+
+def _build(kind):
     compiler, options = KINDS[kind]
     path = folder(kind)
     log = os.path.join(LOGS, f"build-{kind}.log")
@@ -43,7 +59,6 @@ def prepare(kind):
         elif not _has_options(path, options):
             _step(["meson", "configure", path, *options], log, {})
         _step(["ninja", "-C", path], log, {})
-    return path
 
 
 @contextlib.contextmanager
@@ -60,7 +75,8 @@ def _step(argv, log, env):
         with open(log, errors="replace") as file:
             text = file.read()
         at = text.find("FAILED: ")
-        shown = text[at : at + 6000] if at >= 0 else result.tail()
+        # When it is meson that fails, the reason stands before the FAILED line.
+        shown = text[at : at + 6000] if at >= 0 and "FAILED: build.ninja" not in text else result.tail(20)
         raise BuildFailed(f"{' '.join(argv[:3])}: exit code {result.code}\n{shown}\nthe whole log: {log}")
 
 

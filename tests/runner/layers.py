@@ -58,7 +58,11 @@ def _criterion_suite(context, suite):
 
 
 def unit(context):
-    return _criterion_suite(context, "unit")
+    total = _criterion_suite(context, "unit")
+    if context.build == "gcc":
+        # The runner's own tests, which no compiler of ours touches.
+        total.add(_python_folder(context, "unit"))
+    return total
 
 
 def lua(context):
