@@ -92,7 +92,7 @@ static void arm_timer(struct redis *redis)
         set_timer(redis, wake_ms > now_ms ? wake_ms - now_ms : LATE_TICK_MS);
 }
 
-static void set_why(struct redis *redis, const char *format, va_list args)
+static PRINTF_LIKE(2, 0) void set_why(struct redis *redis, const char *format, va_list args)
 {
     int len = 0;
 
@@ -252,7 +252,6 @@ void redis_become_ready(struct redis *redis)
 {
     redis->phase = PHASE_READY;
     redis->ready_since_ms = clock_now_ms();
-    redis->late_since_ms = 0;
     redis->told[0] = '\0';
     redis_kick(redis); /* from now on the timer serves the deadlines of commands */
     redis->on_state(redis, REDIS_READY, "", redis->arg);

@@ -17,7 +17,7 @@
 
 static _Noreturn void fail(enum exec_step step, int code)
 {
-    struct exec_status status = { .step = step, .code = code };
+    struct exec_status status = { .step = (int32_t)step, .code = code };
     ssize_t written = write(EXEC_STATUS_FD, &status, sizeof(status));
 
     (void)written; /* the worker is gone or its pipe is full: nobody is left to tell */
