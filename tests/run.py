@@ -83,6 +83,8 @@ def run_layer(name, function, budget_s):
 def show(name, tally, seconds, budget_s):
     print(f"{name:<12}{tally.passed:>6} passed {len(tally.failed):>4} failed {len(tally.skipped):>4} skipped"
           f"{seconds:>8.1f} s of {budget_s} s", flush=True)
+    for note in tally.notes:
+        print(f"  {note}", flush=True)
     for title, reason in tally.skipped:
         print(f"  skipped{', which CI does not accept' if IN_CI else ''}: {title}: {reason}", flush=True)
     for title, text in tally.failed:

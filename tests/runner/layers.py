@@ -217,8 +217,9 @@ def lint(context):
         name = os.path.basename(check)[len("check_") : -3]
         done = process.run([sys.executable, check], context.log(name), context.limit_s, {"PYTHONDONTWRITEBYTECODE": "1"},
                            builds.ROOT)
+        notes = [line for line in done.tail(200).split("\n") if line.startswith("note: ")]
         if done.code == 0 and not done.timed_out:
-            return Tally(passed=1)
+            return Tally(passed=1, notes=notes)
         return Tally(failed=[(f"lint {name}", done.tail(60))])
 
     total.add(_each(checks, run_one))

