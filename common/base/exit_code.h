@@ -12,3 +12,9 @@ enum exit_code {
     EXIT_CODE_SUPERVISOR_LOST = 71, /* a worker whose channel reached its end: its master is gone */
     EXIT_CODE_CONFIG = 78,          /* EX_CONFIG: bad configuration; never restart */
 };
+
+/* The word for logs and help ("config" for 78); NULL for a code that is not in the list above. */
+const char *exit_code_name(int code);
+
+/* True for codes after which starting the same program again cannot go better. */
+_Bool exit_code_is_final(int code);
