@@ -54,7 +54,7 @@ struct config_handler {
     uint64_t noop_duration_ms; /* noop: how long a job takes */
     char **argv;               /* exec: NULL-terminated, argv[0] an absolute path */
     char **env;      /* exec: NULL-terminated NAME=value list added to a clean environment */
-    char *directory; /* exec: working directory, NULL for / */
+    char *directory; /* exec: working directory, absolute; "/" unless set */
     uint64_t max_output_bytes; /* exec: stdout beyond this fails the job */
 };
 
@@ -103,13 +103,18 @@ struct config {
     uint64_t start_timeout_ms; /* a worker must say ready within */
     uint64_t restart_first_ms; /* back-off of deaths before ready */
     uint64_t restart_max_ms;
+    /* Where each value came from ("file:line:column", "--set"; NULL: built in), in the order of
+     * config_each_value (each.h). Empty in a child: JSON does not carry it. */
+    char **origins;
+    size_t origins_count;
 };
 
 /* One thing found wrong (or odd) in a file. */
 struct config_finding {
-    bool warning; /* odd, but the configuration is usable */
-    char *file;
-    unsigned int line, column; /* from 1; 0 when the place is not in a file (--set, environment) */
+    bool warning;              /* odd, but the configuration is usable */
+    char *file;                /* "--set" for a value from the command line */
+    unsigned int line, column; /* from 1; 0 when the place is not in a file (--set), or the file
+                                  could not be read */
     char *key;                 /* dotted path: queues.money.concurrency */
     char *text;                /* what is wrong, with the value, and what to do */
 };
@@ -131,10 +136,24 @@ struct config_override {
 
 /* Reads `path` and queues.d/ *.yaml beside it, checks everything, reports all findings in one run.
  * Returns 0 and a config (owned by the caller), or -EINVAL with report->errors > 0 and no config.
- * `report` is initialised by the call and belongs to the caller in both cases. */
+ * `report` is initialised by the call and belongs to the caller in all cases. -ENOMEM: no config,
+ * and the report may be incomplete or empty. */
 MUST_CHECK int config_load(const char *path, const struct config_override *overrides,
                            size_t overrides_count, struct config **out_config,
                            struct config_report *report);
+
+/* Parses redis://[user@]host[:port][/db] and unix:///path[?db=N] into url, host, port, path, db and
+ * (when the URL has one) username of `endpoint`, replacing what was there; the endpoint must be
+ * initialised. -EINVAL with what to write instead; a password in a URL is refused, and the text
+ * never repeats the URL. */
+MUST_CHECK int config_parse_redis_url(const char *url, struct config_redis *endpoint,
+                                      struct error *err);
+
+/* An endpoint outside any file (`--redis URL`): built-in defaults, then the URL. Free it with
+ * config_redis_done, which also wipes the password. */
+MUST_CHECK int config_redis_init(struct config_redis *redis, const char *name, const char *url,
+                                 struct error *err);
+void config_redis_done(struct config_redis *redis);
 
 void config_free(struct config *config);
 void config_freep(struct config **config);

@@ -1,0 +1,191 @@
+#include "common/config/findings.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "common/base/text.h"
+
+#define FINDING_TEXT_BYTES 1024
+
+void findings_init(struct findings *findings)
+{
+    *findings = (struct findings){ 0 };
+}
+
+static void finding_done(struct config_finding *finding)
+{
+    free(finding->file);
+    free(finding->key);
+    free(finding->text);
+}
+
+void findings_done(struct findings *findings)
+{
+    for (size_t i = 0; i < findings->count; i++)
+        finding_done(&findings->rows[i].finding);
+    free(findings->rows);
+    findings_init(findings);
+}
+
+void findings_add_file(struct findings *findings, const char *file)
+{
+    if (findings->files_count < ARRAY_SIZE(findings->files))
+        findings->files[findings->files_count++] = file;
+}
+
+static size_t rank_of(const struct findings *findings, const char *file)
+{
+    for (size_t i = 0; i < findings->files_count; i++)
+        if (strcmp(findings->files[i], file) == 0)
+            return i;
+    return findings->files_count;
+}
+
+static bool is_known(const struct findings *findings, const struct tree_mark *mark,
+                     const char *text)
+{
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct config_finding *known = &findings->rows[i].finding;
+
+        if (known->line == mark->line && known->column == mark->column && known->line != 0 &&
+            strcmp(known->file, mark->file) == 0 && strcmp(known->text, text) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool make_room(struct findings *findings)
+{
+    size_t cap = findings->cap ? findings->cap * 2 : 16;
+    struct finding_row *rows;
+
+    if (findings->count < findings->cap)
+        return true;
+    rows = reallocarray(findings->rows, cap, sizeof *rows);
+    if (!rows)
+        return false;
+    findings->rows = rows;
+    findings->cap = cap;
+    return true;
+}
+
+static void add(struct findings *findings, bool warning, const struct tree_mark *mark,
+                const char *key, const char *text)
+{
+    struct config_finding finding = { .warning = warning };
+
+    if (findings->muted || is_known(findings, mark, text))
+        return;
+    if (findings->count >= FINDINGS_MAX) {
+        findings->dropped++;
+        return;
+    }
+    finding.file = strdup(mark->file);
+    finding.key = strdup(key);
+    finding.text = strdup(text);
+    finding.line = mark->line;
+    finding.column = mark->column;
+    if (!finding.file || !finding.key || !finding.text || !make_room(findings)) {
+        finding_done(&finding);
+        findings->out_of_memory = true;
+        return;
+    }
+    findings->rows[findings->count] = (struct finding_row){
+        .finding = finding,
+        .rank = rank_of(findings, mark->file),
+        .seq = findings->count,
+    };
+    findings->count++;
+}
+
+void findings_error(struct findings *findings, const struct tree_mark *mark, const char *key,
+                    const char *format, ...)
+{
+    char text[FINDING_TEXT_BYTES];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args); /* a cut text is still a text */
+    va_end(args);
+    text[text_utf8_prefix(text, strlen(text))] = '\0';
+    add(findings, false, mark, key, text);
+}
+
+void findings_warning(struct findings *findings, const struct tree_mark *mark, const char *key,
+                      const char *format, ...)
+{
+    char text[FINDING_TEXT_BYTES];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args); /* a cut text is still a text */
+    va_end(args);
+    text[text_utf8_prefix(text, strlen(text))] = '\0';
+    add(findings, true, mark, key, text);
+}
+
+static int compare_rows(const void *left, const void *right)
+{
+    const struct finding_row *a = left, *b = right;
+
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? -1 : 1;
+    if (a->finding.line != b->finding.line)
+        return a->finding.line < b->finding.line ? -1 : 1;
+    if (a->finding.column != b->finding.column)
+        return a->finding.column < b->finding.column ? -1 : 1;
+    return a->seq < b->seq ? -1 : a->seq > b->seq;
+}
+
+/* Says in the last row how many more there were. */
+static void add_dropped(struct findings *findings)
+{
+    char *text;
+
+    if (!findings->dropped || !findings->count)
+        return;
+    text = text_format("and %zu findings more; put these right first", findings->dropped);
+    if (!text) {
+        findings->out_of_memory = true;
+        return;
+    }
+    free(findings->rows[findings->count - 1].finding.text);
+    findings->rows[findings->count - 1].finding.text = text;
+    findings->rows[findings->count - 1].finding.warning = false;
+}
+
+int findings_take(struct findings *findings, struct config_report *report)
+{
+    bool out_of_memory;
+
+    if (findings->count)
+        qsort(findings->rows, findings->count, sizeof *findings->rows, compare_rows);
+    add_dropped(findings);
+    out_of_memory = findings->out_of_memory;
+    *report = (struct config_report){ 0 };
+    report->findings = findings->count ? calloc(findings->count, sizeof *report->findings) : NULL;
+    if (findings->count && !report->findings) {
+        findings_done(findings);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < findings->count; i++) {
+        report->findings[i] = findings->rows[i].finding;
+        if (!report->findings[i].warning)
+            report->errors++;
+    }
+    report->count = findings->count;
+    findings->count = 0; /* their texts are the report's now */
+    findings_done(findings);
+    if (out_of_memory)
+        return -ENOMEM;
+    return report->errors ? -EINVAL : 0;
+}
+
+void config_report_done(struct config_report *report)
+{
+    for (size_t i = 0; i < report->count; i++)
+        finding_done(&report->findings[i]);
+    free(report->findings);
+    *report = (struct config_report){ 0 };
+}

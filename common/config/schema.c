@@ -1,0 +1,680 @@
+#include "common/config/schema.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/base/units.h"
+
+#define SECONDS 1000.0
+#define MINUTES (60 * SECONDS)
+#define HOURS   (60 * MINUTES)
+#define DAYS    (24 * HOURS)
+#define KIB     1024.0
+#define GIB     (1024 * 1024 * KIB)
+
+#define OF_CONFIG(field) .home = SCHEMA_HOME_CONFIG, .offset = offsetof(struct config, field)
+#define OF_REDIS(field)  .home = SCHEMA_HOME_REDIS, .offset = offsetof(struct config_redis, field)
+#define OF_QUEUE(field)  .home = SCHEMA_HOME_QUEUE, .offset = offsetof(struct config_queue, field)
+#define OF_TYPE(field)   .home = SCHEMA_HOME_TYPE, .offset = offsetof(struct config_type, field)
+
+#define JOB_OPTION     (SCHEMA_DEFAULTS | SCHEMA_QUEUE | SCHEMA_TYPE)
+#define QUEUE_OPTION   (SCHEMA_DEFAULTS | SCHEMA_QUEUE)
+#define HANDLER_OPTION (SCHEMA_QUEUE | SCHEMA_TYPE)
+
+/* Words are stored through an int whatever enum the field has. */
+_Static_assert(sizeof(enum config_tier) == sizeof(int), "enums are stored as int");
+_Static_assert(sizeof(enum config_backoff_kind) == sizeof(int), "enums are stored as int");
+_Static_assert(sizeof(enum config_on_lock_lost) == sizeof(int), "enums are stored as int");
+_Static_assert(sizeof(enum config_unknown) == sizeof(int), "enums are stored as int");
+
+#define CRITICAL_REFUSED \
+    "tier critical keeps jobs in PostgreSQL, which this version cannot do; use important"
+
+static const struct schema_word tier_words[] = {
+    { "important", CONFIG_TIER_IMPORTANT, "a Redis with its own persistence", NULL },
+    { "ephemeral", CONFIG_TIER_EPHEMERAL, "a Redis that may forget", NULL },
+    { "critical", -1, NULL, CRITICAL_REFUSED },
+    { NULL, 0, NULL, NULL },
+};
+
+static const struct schema_word log_level_words[] = {
+    { "debug", LOG_LEVEL_DEBUG, "every step", NULL },
+    { "info", LOG_LEVEL_INFO, "life cycle", NULL },
+    { "warn", LOG_LEVEL_WARN, "odd, but handled", NULL },
+    { "error", LOG_LEVEL_ERROR, "only what somebody must act on", NULL },
+    { NULL, 0, NULL, NULL },
+};
+
+static const struct schema_word log_format_words[] = {
+    { "auto", LOG_FORMAT_AUTO, "plain on a terminal, else json", NULL },
+    { "json", LOG_FORMAT_JSON, "one JSON object a line", NULL },
+    { "plain", LOG_FORMAT_PLAIN, "key=value", NULL },
+    { NULL, 0, NULL, NULL },
+};
+
+static const struct schema_word backoff_words[] = {
+    { "none", CONFIG_BACKOFF_NONE, "again at once", NULL },
+    { "fixed", CONFIG_BACKOFF_FIXED, "the same delay each time", NULL },
+    { "exponential", CONFIG_BACKOFF_EXPONENTIAL, "the delay doubles each time", NULL },
+    { NULL, 0, NULL, NULL },
+};
+
+static const struct schema_word lock_lost_words[] = {
+    { "stop", CONFIG_LOCK_LOST_STOP, "end the handler: another worker may run the job", NULL },
+    { "finish", CONFIG_LOCK_LOST_FINISH, "let it end, its result is dropped", NULL },
+    { NULL, 0, NULL, NULL },
+};
+
+static const struct schema_word unknown_words[] = {
+    { "delay", CONFIG_UNKNOWN_DELAY, "back after unknown.delay, no attempt is used", NULL },
+    { "fail", CONFIG_UNKNOWN_FAIL, "into failed, for good", NULL },
+    { NULL, 0, NULL, NULL },
+};
+
+const struct schema_row schema_rows[] = {
+    { .sections = SCHEMA_TOP,
+      .path = "log.level",
+      .type = SCHEMA_WORD,
+      .words = log_level_words,
+      OF_CONFIG(log_level),
+      .preset = "info",
+      .change = SCHEMA_LIVE,
+      .help = "Least important lines that are still written." },
+    { .sections = SCHEMA_TOP,
+      .path = "log.format",
+      .type = SCHEMA_WORD,
+      .words = log_format_words,
+      OF_CONFIG(log_format),
+      .preset = "auto",
+      .change = SCHEMA_RESTART,
+      .help = "How a line looks. Lines go to standard error; under systemd that is the journal." },
+    { .sections = SCHEMA_TOP,
+      .path = "stop.drain_timeout",
+      .type = SCHEMA_DURATION,
+      OF_CONFIG(drain_timeout_ms),
+      .preset = "30s",
+      .min = 0,
+      .max = 1 * DAYS,
+      .change = SCHEMA_LIVE,
+      .help = "How long running jobs may go on after SIGTERM. Jobs still running then are ended "
+              "and go back to the front of their queue without using an attempt. Keep the unit's "
+              "TimeoutStopSec longer than this." },
+    { .sections = SCHEMA_TOP,
+      .path = "start.timeout",
+      .type = SCHEMA_DURATION,
+      OF_CONFIG(start_timeout_ms),
+      .preset = "10s",
+      .min = 100,
+      .max = 10 * MINUTES,
+      .change = SCHEMA_LIVE,
+      .help = "A new worker process must say that it is ready within this time; otherwise it is "
+              "killed and started again after a wait." },
+    { .sections = SCHEMA_TOP,
+      .path = "start.restart_first",
+      .type = SCHEMA_DURATION,
+      OF_CONFIG(restart_first_ms),
+      .preset = "100ms",
+      .min = 1,
+      .max = 1 * HOURS,
+      .change = SCHEMA_LIVE,
+      .help = "Wait before a worker that died before it was ready is started again. It doubles "
+              "with each such death in a row." },
+    { .sections = SCHEMA_TOP,
+      .path = "start.restart_max",
+      .type = SCHEMA_DURATION,
+      OF_CONFIG(restart_max_ms),
+      .preset = "30s",
+      .min = 1,
+      .max = 1 * HOURS,
+      .change = SCHEMA_LIVE,
+      .help = "Longest such wait." },
+
+    { .sections = SCHEMA_REDIS,
+      .path = "url",
+      .type = SCHEMA_URL,
+      OF_REDIS(url),
+      .preset = "redis://127.0.0.1:6379/0",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Where the server is: redis://HOST:PORT/DB or unix:///PATH?db=DB. A user may stand "
+              "in it (redis://USER@HOST), a password never: it would show in process lists and "
+              "logs. Needed for every endpoint but `default`." },
+    { .sections = SCHEMA_REDIS,
+      .path = "prefix",
+      .type = SCHEMA_TEXT,
+      OF_REDIS(prefix),
+      .preset = "bull",
+      .max = 128,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "First part of every key, as in BullMQ's `prefix` option. It must be the one that "
+              "your producers use. On a cluster write it as {bull}." },
+    { .sections = SCHEMA_REDIS,
+      .path = "username",
+      .type = SCHEMA_TEXT,
+      OF_REDIS(username),
+      .max = 256,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "ACL user. Without it the default user is meant." },
+    { .sections = SCHEMA_REDIS,
+      .path = "password",
+      .type = SCHEMA_SECRET,
+      OF_REDIS(password),
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Where the password is: file:/PATH, cred:NAME (a systemd credential, "
+              "LoadCredential=NAME:/PATH in the unit) or env:NAME. The password itself is refused "
+              "here. One line, one trailing newline is cut." },
+    { .sections = SCHEMA_REDIS,
+      .path = "connect_timeout",
+      .type = SCHEMA_DURATION,
+      OF_REDIS(connect_timeout_ms),
+      .preset = "5s",
+      .min = 100,
+      .max = 10 * MINUTES,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Name resolution, connecting, authenticating and loading scripts together may take "
+              "this long." },
+    { .sections = SCHEMA_REDIS,
+      .path = "command_timeout",
+      .type = SCHEMA_DURATION,
+      OF_REDIS(command_timeout_ms),
+      .preset = "10s",
+      .min = 100,
+      .max = 10 * MINUTES,
+      .change = SCHEMA_NEW_WORKERS,
+      .help =
+          "A command without a reply for so long means that the connection is lost. Keep it "
+          "well below `lock`, so that a dead connection is noticed while jobs are still ours." },
+
+    { .sections = SCHEMA_TOP,
+      .path = "tiers.important.redis",
+      .type = SCHEMA_ENDPOINT,
+      OF_CONFIG(tiers[CONFIG_TIER_IMPORTANT]),
+      .preset = "default",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Endpoint (a name under `redis`) of queues of tier important. Give it persistence "
+              "(AOF) and maxmemory-policy noeviction. When there is one endpoint only, it is the "
+              "default whatever its name." },
+    { .sections = SCHEMA_TOP,
+      .path = "tiers.ephemeral.redis",
+      .type = SCHEMA_ENDPOINT,
+      OF_CONFIG(tiers[CONFIG_TIER_EPHEMERAL]),
+      .preset = "default",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Endpoint of queues of tier ephemeral, whose jobs may be lost with the server." },
+
+    { .sections = SCHEMA_QUEUE,
+      .path = "tier",
+      .type = SCHEMA_WORD,
+      .words = tier_words,
+      OF_QUEUE(tier),
+      .preset = "important",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How well the queue's jobs are kept, which chooses its Redis." },
+    { .sections = SCHEMA_QUEUE,
+      .path = "concurrency",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(concurrency),
+      .preset = "1",
+      .min = 1,
+      .max = 100000,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Jobs at once on this host, over all processes of the queue, split as evenly as "
+              "possible." },
+    { .sections = SCHEMA_QUEUE,
+      .path = "processes",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(processes),
+      .preset = "1",
+      .min = 1,
+      .max = 1024,
+      .change = SCHEMA_NEW_WORKERS,
+      .help =
+          "Worker processes of the queue; at most `concurrency`. One is enough for most queues: "
+          "handlers run beside it, not in it. More spread the work over processor cores when "
+          "thousands of jobs a second pass." },
+    { .sections = SCHEMA_QUEUE,
+      .path = "enforce",
+      .type = SCHEMA_BOOL,
+      OF_QUEUE(enforce),
+      .preset = "false",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Who wins when a job brings options of its own (attempts, backoff, what to keep): "
+              "false, the job, and this file fills what is absent; true, this file." },
+    { .sections = QUEUE_OPTION,
+      .path = "lock",
+      .type = SCHEMA_DURATION,
+      OF_QUEUE(lock_ms),
+      .preset = "30s",
+      .min = 5 * SECONDS,
+      .max = 1 * DAYS,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How long a job stays ours without a sign of life from its worker; renewed at a "
+              "third of it. Short: jobs of a lost host come back soon. Long: a slow network or "
+              "server takes no job away." },
+    { .sections = QUEUE_OPTION,
+      .path = "stalled_interval",
+      .type = SCHEMA_DURATION,
+      OF_QUEUE(stalled_interval_ms),
+      .preset = "30s",
+      .min = 1 * SECONDS,
+      .max = 1 * DAYS,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How often jobs whose lock ran out are looked for. All workers of a queue, stock "
+              "ones too, share one check an interval." },
+    { .sections = QUEUE_OPTION,
+      .path = "max_stalled",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(max_stalled),
+      .preset = "1",
+      .min = 0,
+      .max = 1000,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How often a job may stall (its worker was lost) and still be run again; after that "
+              "it fails." },
+    { .sections = QUEUE_OPTION,
+      .path = "batch",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(batch_max),
+      .preset = "50",
+      .min = 1,
+      .max = 64,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Most jobs that one call to Redis finishes or fetches. Smaller calls keep Redis free "
+              "for others, larger ones move more jobs a second." },
+    { .sections = QUEUE_OPTION,
+      .path = "on_lock_lost",
+      .type = SCHEMA_WORD,
+      .words = lock_lost_words,
+      OF_QUEUE(on_lock_lost),
+      .preset = "stop",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "What happens to a running handler when its job's lock cannot be proven any more, as "
+              "after a long loss of Redis. Its result cannot count in either case." },
+    { .sections = QUEUE_OPTION,
+      .path = "unknown.action",
+      .type = SCHEMA_WORD,
+      .words = unknown_words,
+      OF_QUEUE(unknown),
+      .preset = "delay",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "What to do with a job whose name has no handler here. `delay` gives you time to "
+              "roll a new type out; the log says so once a minute." },
+    { .sections = QUEUE_OPTION,
+      .path = "unknown.delay",
+      .type = SCHEMA_DURATION,
+      OF_QUEUE(unknown_delay_ms),
+      .preset = "60s",
+      .min = 1 * SECONDS,
+      .max = 30 * DAYS,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "When such a job comes back." },
+
+    { .sections = JOB_OPTION,
+      .path = "attempts",
+      .type = SCHEMA_UINT,
+      OF_TYPE(attempts),
+      .preset = "1",
+      .min = 1,
+      .max = 1000000,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How often a job is run at most, the first time included. 1 means no retry." },
+    { .sections = JOB_OPTION,
+      .path = "backoff.type",
+      .type = SCHEMA_WORD,
+      .words = backoff_words,
+      OF_TYPE(backoff.kind),
+      .preset = "none",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How the wait before the next attempt grows." },
+    { .sections = JOB_OPTION,
+      .path = "backoff.delay",
+      .type = SCHEMA_DURATION,
+      OF_TYPE(backoff.delay_ms),
+      .preset = "0s",
+      .min = 0,
+      .max = 365 * DAYS,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Wait after the first failed attempt. Needed with fixed and exponential." },
+    { .sections = JOB_OPTION,
+      .path = "backoff.max",
+      .type = SCHEMA_DURATION,
+      OF_TYPE(backoff.max_ms),
+      .preset = "none",
+      .min = 0,
+      .max = 365 * DAYS,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Longest wait. BullMQ has no such cap: a stock worker on the same queue waits "
+              "longer." },
+    { .sections = JOB_OPTION,
+      .path = "backoff.jitter",
+      .type = SCHEMA_REAL,
+      OF_TYPE(backoff.jitter),
+      .preset = "0",
+      .min = 0,
+      .max = 1,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Share of the wait that is random, so that jobs that failed together do not come "
+              "back together: with 0.2 a wait of 10s becomes one between 8s and 10s." },
+    { .sections = JOB_OPTION,
+      .path = "timeout",
+      .type = SCHEMA_DURATION,
+      OF_TYPE(timeout_ms),
+      .preset = "none",
+      .min = 0,
+      .max = 30 * DAYS,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How long one attempt may run. Then its whole process group gets SIGTERM, after "
+              "kill_grace SIGKILL, and the attempt counts as failed." },
+    { .sections = JOB_OPTION,
+      .path = "kill_grace",
+      .type = SCHEMA_DURATION,
+      OF_TYPE(kill_grace_ms),
+      .preset = "5s",
+      .min = 0,
+      .max = 1 * HOURS,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Time between SIGTERM and SIGKILL for a handler that must end." },
+    { .sections = JOB_OPTION,
+      .path = "keep.completed",
+      .type = SCHEMA_KEEP,
+      .home = SCHEMA_HOME_TYPE,
+      .group = "keep.completed",
+      .preset = "all",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Which completed jobs stay in Redis: a number (the newest so many), all, none, or a "
+              "map of count and age. Set it: `all`, which is what stock workers do, fills Redis." },
+    { .sections = JOB_OPTION,
+      .path = "keep.completed.count",
+      .type = SCHEMA_COUNT,
+      OF_TYPE(keep_completed.count),
+      .group = "keep.completed",
+      .flags = SCHEMA_SHORT,
+      .preset = "all",
+      .min = 0,
+      .max = 1000000000,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "The newest so many stay." },
+    { .sections = JOB_OPTION,
+      .path = "keep.completed.age",
+      .type = SCHEMA_DURATION,
+      OF_TYPE(keep_completed.age_ms),
+      .group = "keep.completed",
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .preset = "none",
+      .min = 0,
+      .max = 3650 * DAYS,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Older ones go, whatever the count. They go when a later job finishes, not by a "
+              "clock." },
+    { .sections = JOB_OPTION,
+      .path = "keep.failed",
+      .type = SCHEMA_KEEP,
+      .home = SCHEMA_HOME_TYPE,
+      .group = "keep.failed",
+      .preset = "all",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Which failed jobs stay in Redis; written like keep.completed." },
+    { .sections = JOB_OPTION,
+      .path = "keep.failed.count",
+      .type = SCHEMA_COUNT,
+      OF_TYPE(keep_failed.count),
+      .group = "keep.failed",
+      .flags = SCHEMA_SHORT,
+      .preset = "all",
+      .min = 0,
+      .max = 1000000000,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "The newest so many stay." },
+    { .sections = JOB_OPTION,
+      .path = "keep.failed.age",
+      .type = SCHEMA_DURATION,
+      OF_TYPE(keep_failed.age_ms),
+      .group = "keep.failed",
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .preset = "none",
+      .min = 0,
+      .max = 3650 * DAYS,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Older ones go, whatever the count." },
+
+    { .sections = HANDLER_OPTION,
+      .path = "handler",
+      .type = SCHEMA_HANDLER,
+      OF_TYPE(handler.kind),
+      .group = "handler",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How a job is run: `noop`, {noop: {duration: 5ms}} or {exec: [/path, argument]}. A "
+              "queue's handler runs every job name that has none of its own under `types`. A "
+              "handler is inherited as a whole, never in parts." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.noop.duration",
+      .type = SCHEMA_DURATION,
+      OF_TYPE(handler.noop_duration_ms),
+      .group = "handler",
+      .handler = CONFIG_HANDLER_NOOP,
+      .preset = "0s",
+      .min = 0,
+      .max = 1 * DAYS,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Does nothing for so long, then completes the job: for trials and measurements." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.exec",
+      .type = SCHEMA_PROGRAM,
+      OF_TYPE(handler.argv),
+      .group = "handler",
+      .handler = CONFIG_HANDLER_EXEC,
+      .change = SCHEMA_NEW_WORKERS,
+      .help =
+          "Program and arguments, run once a job without a shell: payload on standard input, "
+          "result from standard output. Exit code 0 completes the job, 64-68, 77 and 78 fail it "
+          "for good, all others fail the attempt." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.env",
+      .type = SCHEMA_ENV,
+      OF_TYPE(handler.env),
+      .group = "handler",
+      .handler = CONFIG_HANDLER_EXEC,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Variables added to the program's clean environment (PATH, LANG, HOME and DROVER_*). "
+              "Values are masked wherever drover prints them." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.directory",
+      .type = SCHEMA_PATH,
+      OF_TYPE(handler.directory),
+      .group = "handler",
+      .handler = CONFIG_HANDLER_EXEC,
+      .preset = "/",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Working directory of the program." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.max_output",
+      .type = SCHEMA_SIZE,
+      OF_TYPE(handler.max_output_bytes),
+      .group = "handler",
+      .handler = CONFIG_HANDLER_EXEC,
+      .preset = "1MiB",
+      .min = 1 * KIB,
+      .max = 1 * GIB,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "A result longer than this fails the job." },
+};
+const size_t schema_rows_count = ARRAY_SIZE(schema_rows);
+
+static const char *const section_prefixes[SCHEMA_SECTION_COUNT] = {
+    "", "redis.*", "defaults", "queues.*", "queues.*.types.*",
+};
+
+const char *schema_section_prefix(size_t section_index)
+{
+    assert(section_index < SCHEMA_SECTION_COUNT);
+    return section_prefixes[section_index];
+}
+
+/* The part of `pattern` after "<prefix>." (all of it for the empty prefix), or NULL. */
+static const char *after_prefix(const char *pattern, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    if (!len)
+        return pattern;
+    if (strncmp(pattern, prefix, len) != 0 || pattern[len] != '.')
+        return NULL;
+    return pattern + len + 1;
+}
+
+const struct schema_row *schema_find_in(enum schema_section section, const char *path)
+{
+    for (size_t i = 0; i < schema_rows_count; i++)
+        if ((schema_rows[i].sections & section) && strcmp(schema_rows[i].path, path) == 0)
+            return &schema_rows[i];
+    return NULL;
+}
+
+const struct schema_row *schema_find(const char *pattern)
+{
+    for (size_t s = 0; s < SCHEMA_SECTION_COUNT; s++) {
+        const char *rest = after_prefix(pattern, section_prefixes[s]);
+        const struct schema_row *row =
+            rest ? schema_find_in((enum schema_section)(1u << s), rest) : NULL;
+
+        if (row)
+            return row;
+    }
+    return NULL;
+}
+
+/* What stands in `whole` after "<pattern>.", or NULL when it is not below the pattern. */
+static const char *below(const char *whole, const char *pattern)
+{
+    const char *rest = after_prefix(whole, pattern);
+
+    return rest && *rest ? rest : NULL;
+}
+
+static void add_child(struct schema_children *out, const char *rest)
+{
+    size_t len = strcspn(rest, ".");
+
+    assert(len < sizeof out->storage[0]);
+    for (size_t i = 0; i < out->count; i++)
+        if (strlen(out->names[i]) == len && strncmp(out->names[i], rest, len) == 0)
+            return;
+    assert(out->count < SCHEMA_CHILDREN_MAX);
+    memcpy(out->storage[out->count], rest, len);
+    out->storage[out->count][len] = '\0';
+    out->names[out->count] = out->storage[out->count];
+    out->count++;
+}
+
+void schema_list_below(const char *pattern, struct schema_children *out)
+{
+    char whole[SCHEMA_PATTERN_BYTES];
+
+    out->count = 0;
+    for (size_t i = 0; i < schema_rows_count; i++) {
+        for (size_t s = 0; s < SCHEMA_SECTION_COUNT; s++) {
+            const char *rest;
+
+            if (!(schema_rows[i].sections & (1u << s)))
+                continue;
+            rest = below(schema_pattern(&schema_rows[i], s, whole), pattern);
+            if (rest)
+                add_child(out, rest);
+        }
+    }
+}
+
+bool schema_has_below(const char *pattern)
+{
+    for (size_t s = 0; s < SCHEMA_SECTION_COUNT; s++) {
+        const char *rest;
+
+        /* The section itself, or a name on the way to it. */
+        if (strcmp(pattern, section_prefixes[s]) == 0 || below(section_prefixes[s], pattern))
+            return true;
+        rest = after_prefix(pattern, section_prefixes[s]);
+        for (size_t i = 0; rest && i < schema_rows_count; i++)
+            if ((schema_rows[i].sections & (1u << s)) && below(schema_rows[i].path, rest))
+                return true;
+    }
+    return false;
+}
+
+const char *schema_pattern(const struct schema_row *row, size_t section_index,
+                           char out[SCHEMA_PATTERN_BYTES])
+{
+    const char *prefix = schema_section_prefix(section_index);
+
+    (void)snprintf(out, SCHEMA_PATTERN_BYTES, "%s%s%s", prefix, *prefix ? "." : "",
+                   row->path); /* constants; a test checks that all fit */
+    return out;
+}
+
+const char *schema_type_name(enum schema_type type)
+{
+    static const char *const names[SCHEMA_TYPE_COUNT] = {
+        [SCHEMA_DURATION] = "duration",
+        [SCHEMA_SIZE] = "size",
+        [SCHEMA_UINT] = "whole number",
+        [SCHEMA_COUNT] = "whole number, all or none",
+        [SCHEMA_REAL] = "number",
+        [SCHEMA_BOOL] = "true or false",
+        [SCHEMA_WORD] = "word",
+        [SCHEMA_TEXT] = "text",
+        [SCHEMA_PATH] = "absolute path",
+        [SCHEMA_URL] = "Redis URL",
+        [SCHEMA_SECRET] = "place of a secret",
+        [SCHEMA_PROGRAM] = "list: program and arguments",
+        [SCHEMA_ENV] = "map of variables",
+        [SCHEMA_ENDPOINT] = "name of a Redis endpoint",
+        [SCHEMA_KEEP] = "whole number, all, none or map",
+        [SCHEMA_HANDLER] = "noop or map",
+    };
+    return names[type];
+}
+
+const char *schema_change_name(enum schema_change change)
+{
+    static const char *const names[] = {
+        [SCHEMA_LIVE] = "live",
+        [SCHEMA_NEW_WORKERS] = "new workers",
+        [SCHEMA_RESTART] = "restart",
+    };
+    return names[change];
+}
+
+bool schema_is_group(const struct schema_row *row)
+{
+    return row->type == SCHEMA_KEEP || row->type == SCHEMA_HANDLER;
+}
+
+static void print_bound(const struct schema_row *row, double bound, struct buf *out)
+{
+    char text[UNITS_TEXT_BYTES];
+
+    if (row->type == SCHEMA_DURATION)
+        (void)buf_append_text(out, units_print_duration((uint64_t)bound, text));
+    else if (row->type == SCHEMA_SIZE)
+        (void)buf_append_text(out, units_print_size((uint64_t)bound, text));
+    else
+        (void)buf_printf(out, "%.15g", bound);
+}
+
+void schema_print_range(const struct schema_row *row, struct buf *out)
+{
+    if (row->type == SCHEMA_WORD) {
+        for (const struct schema_word *word = row->words; word->name; word++)
+            if (!word->refused)
+                (void)buf_printf(out, "%s%s", word == row->words ? "" : ", ", word->name);
+        return;
+    }
+    if (row->type != SCHEMA_DURATION && row->type != SCHEMA_SIZE && row->type != SCHEMA_UINT &&
+        row->type != SCHEMA_COUNT && row->type != SCHEMA_REAL)
+        return;
+    print_bound(row, row->min, out);
+    (void)buf_append_text(out, " … ");
+    print_bound(row, row->max, out);
+}
