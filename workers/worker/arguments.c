@@ -1,0 +1,102 @@
+#include "workers/worker/arguments.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/text.h"
+#include "common/base/uuid.h"
+
+const char worker_usage[] =
+    "Usage: drover-worker --queue NAME --slot N --uuid UUID --generation G --slots N\n"
+    "\n"
+    "Runs the jobs of one queue. droverd starts it, with its channel at descriptor 3 and the\n"
+    "checked configuration as sealed memory at descriptor 4; it is not meant to be started by "
+    "hand.\n"
+    "\n"
+    "  --queue NAME      a queue of the configuration\n"
+    "  --slot N          which of the queue's processes this is, from 0\n"
+    "  --uuid UUID       identity of this start: the first part of its locks' tokens\n"
+    "  --generation G    of the configuration, for logs and the process title\n"
+    "  --slots N         jobs at once in this process\n"
+    "  --help, --version\n";
+
+enum argument_kind { ARGUMENT_TEXT, ARGUMENT_NUMBER };
+
+static const struct {
+    const char *name;
+    enum argument_kind kind;
+    size_t offset;
+} arguments[] = {
+    { "--queue", ARGUMENT_TEXT, offsetof(struct worker_arguments, queue) },
+    { "--uuid", ARGUMENT_TEXT, offsetof(struct worker_arguments, uuid) },
+    { "--slot", ARGUMENT_NUMBER, offsetof(struct worker_arguments, slot) },
+    { "--generation", ARGUMENT_NUMBER, offsetof(struct worker_arguments, generation) },
+    { "--slots", ARGUMENT_NUMBER, offsetof(struct worker_arguments, slots) },
+};
+
+static int take_value(size_t row, const char *value, struct worker_arguments *out,
+                      struct error *err)
+{
+    char *field = (char *)out + arguments[row].offset;
+    uint64_t number;
+
+    if (!value)
+        return error_set(err, -EINVAL, "%s needs a value", arguments[row].name);
+    if (arguments[row].kind == ARGUMENT_TEXT) {
+        memcpy(field, &value, sizeof(value));
+        return 0;
+    }
+    if (text_parse_uint(value, strlen(value), &number) < 0)
+        return error_set(err, -EINVAL, "%s %s: not a whole number", arguments[row].name, value);
+    memcpy(field, &number, sizeof(number));
+    return 0;
+}
+
+static int find_row(const char *name, size_t *out_row)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(arguments); i++) {
+        if (strcmp(arguments[i].name, name) == 0) {
+            *out_row = i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static int check(const struct worker_arguments *out, struct error *err)
+{
+    if (!out->queue || !*out->queue)
+        return error_set(err, -EINVAL, "--queue is missing");
+    if (!out->uuid || !uuid_is_valid(out->uuid))
+        return error_set(err, -EINVAL, "--uuid %s: not a UUID",
+                         out->uuid ? out->uuid : "(missing)");
+    if (out->slots == 0 || out->slots > WORKER_SLOTS_MAX)
+        return error_set(err, -EINVAL, "--slots must be 1 to %d", WORKER_SLOTS_MAX);
+    return 0;
+}
+
+int worker_arguments_parse(int argc, char *const *argv, struct worker_arguments *out,
+                           struct error *err)
+{
+    struct worker_arguments parsed = { 0 };
+    size_t row = 0;
+
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--", 2) != 0)
+            continue;
+        if (strcmp(argv[i], "--help") == 0)
+            parsed.help = true;
+        else if (strcmp(argv[i], "--version") == 0)
+            parsed.version = true;
+        else if (find_row(argv[i], &row) < 0)
+            return error_set(err, -EINVAL, "unknown argument %s", argv[i]);
+        else if (take_value(row, i + 1 < argc ? argv[i + 1] : NULL, &parsed, err) < 0)
+            return err ? err->code : -EINVAL;
+        else
+            i++;
+    }
+    if (!parsed.help && !parsed.version && check(&parsed, err) < 0)
+        return -EINVAL;
+    *out = parsed;
+    return 0;
+}

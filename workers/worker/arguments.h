@@ -1,0 +1,24 @@
+/* arguments.h - the command line of drover-worker, which only droverd writes. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "common/base/error.h"
+
+struct worker_arguments {
+    const char *queue; /* all borrowed from argv */
+    const char *uuid;
+    uint64_t slot;       /* which of the queue's processes, from 0 */
+    uint64_t generation; /* of the configuration */
+    uint64_t slots;      /* jobs at once in this process, 1 … WORKER_SLOTS_MAX */
+    bool help, version;
+};
+
+#define WORKER_SLOTS_MAX 100000
+
+extern const char worker_usage[];
+
+/* -EINVAL names the argument. Arguments without a leading "--" are padding for the process title.
+ */
+MUST_CHECK int worker_arguments_parse(int argc, char *const *argv, struct worker_arguments *out,
+                                      struct error *err);

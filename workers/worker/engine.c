@@ -1,0 +1,661 @@
+#include "workers/worker/engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/json_text.h"
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "common/base/units.h"
+#include "workers/worker/decide.h"
+#include "workers/worker/engine_state.h"
+
+#define STOP_GRACE_MAX_MS 2000 /* of a handler that is stopped: systemd waits for all of us */
+#define SEEN_DEAD_MS      1000 /* after the hard rung; then the job is left to its lock */
+#define SETTLE_LAST_MS    5000 /* for the last calls while stopping; Redis may be away */
+#define LEAVE_MS          1000
+#define UNKNOWN_LEAST_MS  1000 /* a job put back must not come round at full speed */
+
+static const char *const phase_names[] = {
+    [ENGINE_SERVING] = "serving", [ENGINE_DRAINING] = "draining", [ENGINE_STOPPING] = "stopping",
+    [ENGINE_LEAVING] = "leaving", [ENGINE_ENDED] = "ended",
+};
+
+/* Only forward. */
+static void set_phase(struct engine *engine, enum engine_phase next)
+{
+    assert(next > engine->phase);
+    log_info("worker.changed", LOG_STR("from", phase_names[engine->phase]),
+             LOG_STR("to", phase_names[next]),
+             LOG_UINT("running", engine->runs.in_state[RUN_RUNNING]),
+             LOG_UINT("held", runs_held(&engine->runs)));
+    engine->phase = next;
+    engine_touch(engine);
+}
+
+/* ---- a job: from fetch to outcome */
+
+void engine_drop(struct run *run)
+{
+    run->engine->lost++;
+    engine_touch(run->engine);
+    runs_set_state(&run->engine->runs, run, RUN_FREE);
+}
+
+/* A finished job waits for a call, or for its lock's proof first. */
+static void set_finished(struct run *run)
+{
+    enum run_state next = run->unproven ? RUN_PROVING : RUN_DONE;
+
+    run->deadline_ms = 0;
+    run->handler_run = NULL;
+    engine_touch(run->engine);
+    runs_set_state(&run->engine->runs, run, next);
+}
+
+void engine_put_back(struct run *run, enum settle_kind kind, uint64_t delay_ms)
+{
+    run->settle = (struct settle){ .kind = kind, .job = run->job, .delay_ms = delay_ms };
+    set_finished(run);
+}
+
+/* xorshift64*: jitter needs no better. */
+static double unit_random(struct engine *engine)
+{
+    uint64_t x = engine->random_state;
+
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    engine->random_state = x;
+    return (double)((x * 0x2545F4914F6CDD1DU) >> 11) / 9007199254740992.0;
+}
+
+static void add_stacktrace(struct run *run, const struct handler_outcome *outcome)
+{
+    free(run->stacktrace);
+    run->stacktrace = decide_stacktrace(run->job, outcome);
+    if (run->stacktrace) /* without memory the old one stays: the failure itself matters more */
+        run->settle.stacktrace = (struct bytes){ run->stacktrace, strlen(run->stacktrace) };
+}
+
+/* Without memory for the result the attempt has failed: a result is never replaced by another. */
+static void fail_without_memory(struct run *run)
+{
+    struct handler_outcome outcome = decide_failure(HANDLER_FAILED, "no memory for the result");
+
+    decide_settle(run->engine->config, run->type, run->job, &outcome, 0, &run->settle);
+}
+
+void engine_finish(struct run *run, const struct handler_outcome *outcome)
+{
+    struct engine *engine = run->engine;
+    struct bytes value;
+
+    decide_settle(engine->config, run->type, run->job, outcome, unit_random(engine), &run->settle);
+    value = run->settle.value;
+    if (run_set_value(run, &value) < 0)
+        fail_without_memory(run); /* its reason is static text: it needs no copy */
+    if (outcome->kind != HANDLER_COMPLETED)
+        add_stacktrace(run, outcome);
+    set_finished(run);
+}
+
+static void finish_timed_out(struct run *run)
+{
+    char text[UNITS_TEXT_BYTES], reason[64];
+    struct handler_outcome outcome;
+
+    (void)snprintf(reason, sizeof(reason), "timed out after %s",
+                   units_print_duration(run->type->timeout_ms, text));
+    outcome = decide_failure(HANDLER_FAILED, reason);
+    engine_finish(run, &outcome);
+}
+
+static void on_outcome(struct handler_run *handler_run, const struct handler_outcome *outcome,
+                       void *arg)
+{
+    struct run *run = arg;
+    struct handler_outcome unasked;
+
+    assert(run->state == RUN_RUNNING && run->handler_run == handler_run);
+    if (run->cause == RUN_CAUSE_LOST) {
+        engine_drop(run);
+        return;
+    }
+    /* What completed in its grace is complete: to fail it would repeat its effect. */
+    if (run->cause == RUN_CAUSE_TIMEOUT && outcome->kind != HANDLER_COMPLETED) {
+        finish_timed_out(run);
+        return;
+    }
+    if (outcome->kind != HANDLER_CANCELLED) {
+        engine_finish(run, outcome);
+        return;
+    }
+    if (run->cause == RUN_CAUSE_STOP) {
+        engine_put_back(run, SETTLE_GIVE_BACK, 0);
+        return;
+    }
+    unasked = decide_failure(HANDLER_FAILED, "the handler gave up without being asked");
+    engine_finish(run, &unasked);
+}
+
+static void on_sent(struct queue *queue, const struct call_result *call, int64_t value, void *arg)
+{
+    (void)queue; /* progress and log rows are not repeated: what was lost is lost */
+    (void)call;
+    (void)value;
+    (void)arg;
+}
+
+static void on_progress(struct handler_run *handler_run, const char *json, size_t json_len,
+                        void *arg)
+{
+    struct run *run = arg;
+    struct error err;
+
+    (void)handler_run;
+    if (queue_update_progress(run->engine->queue, run->job->id.data, json, json_len, on_sent,
+                              run->engine, &err) < 0)
+        log_debug("progress.dropped", LOG_STR("job", run->job->id.data), LOG_STR("why", err.text));
+}
+
+static void on_log(struct handler_run *handler_run, const char *row, size_t row_len, void *arg)
+{
+    struct run *run = arg;
+    struct error err;
+
+    (void)handler_run;
+    if (queue_add_log(run->engine->queue, run->job->id.data, row, row_len,
+                      run->job->options.keep_logs, on_sent, run->engine, &err) < 0)
+        log_debug("log.dropped", LOG_STR("job", run->job->id.data), LOG_STR("why", err.text));
+}
+
+static const struct handler_events events = {
+    .on_outcome = on_outcome,
+    .on_progress = on_progress,
+    .on_log = on_log,
+};
+
+static const struct engine_binding *find_binding(const struct engine *engine,
+                                                 const struct config_type *type)
+{
+    const struct config_queue *queue = engine->config;
+
+    if (type == &queue->fallback)
+        return &engine->options.bindings[queue->types_count];
+    return &engine->options.bindings[type - queue->types];
+}
+
+static void set_deadline(struct run *run, uint64_t deadline_ms)
+{
+    struct engine *engine = run->engine;
+
+    run->deadline_ms = deadline_ms;
+    engine->next_deadline_ms = engine_earlier(engine->next_deadline_ms, deadline_ms);
+}
+
+static void fail_unstarted(struct run *run, enum handler_outcome_kind kind, const char *reason)
+{
+    struct handler_outcome outcome = decide_failure(kind, reason);
+
+    engine_finish(run, &outcome);
+}
+
+static void start_handler(struct run *run, const struct engine_binding *binding)
+{
+    struct engine *engine = run->engine;
+    uint64_t timeout_ms = run->type->timeout_ms;
+    struct error err = { 0 };
+
+    run->kind = binding->kind;
+    run->input = (struct handler_input){
+        .job = run->job,
+        .type = run->type,
+        .queue = engine->config->name,
+        .worker = engine->options.worker_name,
+        .attempt = run->job->attempts_made + 1,
+        .attempts_max = decide_attempts(engine->config, run->type, run->job),
+        .deadline_ms = timeout_ms > 0 ? clock_now_ms() + timeout_ms : 0,
+        .idempotency_key = run_make_key(run, engine->config->name),
+        .fencing_token = run->job->token,
+    };
+    if (!run->input.idempotency_key) {
+        fail_unstarted(run, HANDLER_FAILED, "no memory to start the handler");
+        return;
+    }
+    if (binding->kind->start(binding->handler, &run->input, &events, run, &run->handler_run, &err) <
+        0) {
+        fail_unstarted(run, HANDLER_FAILED, err.text);
+        return;
+    }
+    set_deadline(run, run->input.deadline_ms);
+}
+
+static void put_back_unknown(struct run *run, const char *why)
+{
+    struct engine *engine = run->engine;
+
+    (void)unknown_note(&engine->unknown, run->job->name.data, run->job->name.len, why,
+                       clock_now_ms());
+    engine_put_back(run, SETTLE_DELAY,
+                    engine->config->unknown_delay_ms > 0 ? engine->config->unknown_delay_ms
+                                                         : UNKNOWN_LEAST_MS);
+}
+
+static void fail_unknown(struct run *run)
+{
+    char reason[160];
+
+    (void)snprintf(reason, sizeof(reason), "no handler is configured for jobs named \"%.100s\"",
+                   run->job->name.data);
+    fail_unstarted(run, HANDLER_FAILED_FINAL, reason);
+}
+
+/* A job that carries its failure with it (`defa`: stalled too often, a failed child). */
+static void fail_deferred(struct run *run)
+{
+    struct handler_outcome outcome = { .kind = HANDLER_FAILED_FINAL,
+                                       .reason = run->job->deferred_failure,
+                                       .retry_after_ms = -1 };
+
+    engine_finish(run, &outcome);
+}
+
+/* Order matters: an iteration of a scheduler is never run nor failed, or its chain would end. */
+static void decide_start(struct run *run)
+{
+    struct engine *engine = run->engine;
+    const struct job *job = run->job;
+    const struct engine_binding *binding = find_binding(engine, run->type);
+
+    if (engine->phase != ENGINE_SERVING)
+        engine_put_back(run, SETTLE_GIVE_BACK, 0);
+    else if (job->scheduler.data)
+        put_back_unknown(run, "belongs to a job scheduler, which drover does not continue yet");
+    else if (job->deferred_failure.data)
+        fail_deferred(run);
+    else if (job->options_error)
+        fail_unstarted(run, HANDLER_FAILED_FINAL, job->options_error);
+    else if (binding->kind)
+        start_handler(run, binding);
+    else if (engine->config->unknown == CONFIG_UNKNOWN_FAIL)
+        fail_unknown(run);
+    else
+        put_back_unknown(run, "no handler is configured for this job name");
+}
+
+void engine_admit(struct engine *engine, struct job *job, uint64_t proven_boot_ms)
+{
+    struct run *run = runs_take(&engine->runs, job);
+
+    if (!run) { /* more jobs than asked for: their locks expire and they are given to others */
+        log_error("job.unexpected", LOG_STR("job", job->id.data));
+        job_free(job);
+        return;
+    }
+    run->type = config_find_type(engine->config, job->name.data, job->name.len);
+    run->proven_boot_ms = proven_boot_ms;
+    decide_start(run);
+}
+
+/* ---- ending handlers */
+
+void engine_cancel(struct run *run, enum run_cause cause, uint64_t grace_ms)
+{
+    uint64_t hard_at_ms = clock_now_ms() + grace_ms;
+
+    if (run->cause < cause)
+        run->cause = cause;
+    if (run->cancel == RUN_CANCEL_HARD)
+        return;
+    if (run->cancel == RUN_CANCEL_SOFT) {
+        set_deadline(run, engine_earlier(run->deadline_ms, hard_at_ms));
+        return;
+    }
+    log_debug("job.cancelled", LOG_STR("job", run->job->id.data), LOG_UINT("grace_ms", grace_ms));
+    run->cancel = RUN_CANCEL_SOFT;
+    set_deadline(run, hard_at_ms);
+    run->kind->cancel(run->handler_run, HANDLER_CANCEL_SOFT);
+}
+
+static void cancel_hard(struct run *run)
+{
+    log_warn("job.killed", LOG_STR("job", run->job->id.data),
+             LOG_STR("job_type", run->job->name.data));
+    run->cancel = RUN_CANCEL_HARD;
+    run->deadline_ms = 0;
+    run->kind->cancel(run->handler_run, HANDLER_CANCEL_HARD);
+}
+
+static void strike(struct run *run)
+{
+    if (run->cancel == RUN_CANCEL_SOFT)
+        cancel_hard(run);
+    else
+        engine_cancel(run, RUN_CAUSE_TIMEOUT, run->type->kill_grace_ms);
+}
+
+/* next_deadline_ms may be earlier than any run's (its run has ended): then this only looks anew. */
+static void step_deadlines(struct engine *engine, uint64_t now_ms)
+{
+    uint64_t next_ms = 0;
+
+    if (engine->next_deadline_ms == 0 || now_ms < engine->next_deadline_ms)
+        return;
+    for (size_t i = 0; i < engine->runs.count; i++) {
+        struct run *run = &engine->runs.all[i];
+
+        if (run->state != RUN_RUNNING || run->deadline_ms == 0)
+            continue;
+        if (run->deadline_ms <= now_ms)
+            strike(run);
+        next_ms = engine_earlier(next_ms, run->deadline_ms);
+    }
+    engine->next_deadline_ms = next_ms;
+}
+
+/* ---- drain, stop, leave */
+
+void engine_drain(struct engine *engine, uint64_t timeout_ms)
+{
+    uint64_t until_ms = timeout_ms > 0 ? clock_now_ms() + timeout_ms : 0;
+
+    if (engine->phase > ENGINE_DRAINING)
+        return;
+    engine->drain_until_ms = engine_earlier(engine->drain_until_ms, until_ms);
+    if (engine->phase == ENGINE_SERVING)
+        set_phase(engine, ENGINE_DRAINING);
+    engine_touch(engine);
+}
+
+static uint64_t stop_grace_ms(const struct run *run)
+{
+    uint64_t grace_ms = run->type->kill_grace_ms;
+
+    return grace_ms < STOP_GRACE_MAX_MS ? grace_ms : STOP_GRACE_MAX_MS;
+}
+
+void engine_stop(struct engine *engine)
+{
+    if (engine->phase >= ENGINE_STOPPING)
+        return;
+    set_phase(engine, ENGINE_STOPPING);
+    for (size_t i = 0; i < engine->runs.count; i++) {
+        struct run *run = &engine->runs.all[i];
+
+        if (run->state == RUN_RUNNING)
+            engine_cancel(run, RUN_CAUSE_STOP, stop_grace_ms(run));
+    }
+    engine->give_up_ms = clock_now_ms() + STOP_GRACE_MAX_MS + SEEN_DEAD_MS + SETTLE_LAST_MS;
+}
+
+/* What a handler that cannot be seen dead holds is left to its lock (design 2); with nothing but
+ * such jobs left there is nothing to wait for. */
+static bool stop_is_over(const struct engine *engine, uint64_t now_ms)
+{
+    size_t running = engine->runs.in_state[RUN_RUNNING];
+
+    if (now_ms >= engine->give_up_ms)
+        return true;
+    return running > 0 && running == runs_held(&engine->runs) &&
+           now_ms + SETTLE_LAST_MS >= engine->give_up_ms;
+}
+
+static void on_left(struct queue *queue, const struct call_result *call, int64_t value, void *arg)
+{
+    struct engine *engine = arg;
+
+    (void)queue; /* the beat of a process that could not leave ends by itself */
+    (void)call;
+    (void)value;
+    engine->leave_done = true;
+    engine_touch(engine);
+}
+
+static void begin_leaving(struct engine *engine, uint64_t now_ms)
+{
+    set_phase(engine, ENGINE_LEAVING);
+    engine->give_up_ms = now_ms + LEAVE_MS;
+}
+
+static bool holds_nothing(const struct engine *engine)
+{
+    return runs_held(&engine->runs) == 0 && engine->turns.flying == 0 &&
+           !resolve_is_pending(engine);
+}
+
+static void step_leaving(struct engine *engine, uint64_t now_ms)
+{
+    struct error err;
+
+    if (!engine->leave_sent && engine->redis_ready && engine->locks.in_flight == 0) {
+        engine->leave_sent = true;
+        if (queue_leave(engine->queue, &engine->fetcher, on_left, engine, &err) < 0)
+            engine->leave_done = true;
+    }
+    if (!engine->redis_ready && !engine->leave_sent)
+        engine->leave_done = true;
+    if (now_ms < engine->give_up_ms &&
+        (!engine->leave_done || engine->waiting.waiting || engine->waiting.returning > 0))
+        return;
+    set_phase(engine, ENGINE_ENDED);
+    engine->options.on_ended(runs_held(&engine->runs), engine->options.arg);
+}
+
+static void step_phase(struct engine *engine, uint64_t now_ms)
+{
+    if (engine->phase == ENGINE_DRAINING && engine->drain_until_ms > 0 &&
+        now_ms >= engine->drain_until_ms)
+        engine_stop(engine);
+    if ((engine->phase == ENGINE_DRAINING || engine->phase == ENGINE_STOPPING) &&
+        holds_nothing(engine))
+        begin_leaving(engine, now_ms);
+    if (engine->phase == ENGINE_STOPPING && stop_is_over(engine, now_ms)) {
+        log_error("jobs.left", LOG_UINT("count", runs_held(&engine->runs)),
+                  LOG_UINT("running", engine->runs.in_state[RUN_RUNNING]),
+                  LOG_STR("why", "could not be given back; others get them when their locks end"));
+        begin_leaving(engine, now_ms);
+    }
+    if (engine->phase == ENGINE_LEAVING)
+        step_leaving(engine, now_ms);
+}
+
+/* ---- stalled jobs of others */
+
+static void on_stalled_checked(struct queue *queue, const struct call_result *call, int64_t value,
+                               void *arg)
+{
+    struct engine *engine = arg;
+
+    (void)queue;
+    engine->stalled.checking = false;
+    engine_touch(engine);
+    if (call->outcome == REDIS_REPLY && value > 0)
+        log_warn("jobs.stalled", LOG_INT("count", value),
+                 LOG_STR("why", "their locks had ended; they are waiting again"));
+}
+
+static void step_stalled(struct engine *engine, uint64_t now_ms)
+{
+    const struct config_queue *config = engine->config;
+    struct error err;
+
+    if (engine->phase != ENGINE_SERVING || !engine->redis_ready || engine->stalled.checking ||
+        now_ms < engine->stalled.next_ms)
+        return;
+    engine->stalled.next_ms = now_ms + config->stalled_interval_ms;
+    engine->stalled.checking =
+        queue_check_stalled(engine->queue, config->stalled_interval_ms, config->max_stalled,
+                            on_stalled_checked, engine, &err) == 0;
+}
+
+/* ---- the step */
+
+size_t engine_free_slots(const struct engine *engine, size_t carried)
+{
+    const size_t *in_state = engine->runs.in_state;
+    size_t taken = in_state[RUN_RUNNING] + in_state[RUN_PROVING] + in_state[RUN_UNRESOLVED] +
+                   in_state[RUN_DONE] - carried + engine->turns.fetching;
+
+    return taken < engine->options.slots ? engine->options.slots - taken : 0;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct engine *engine = timer->data;
+
+    engine->timer_at_ms = 0;
+    engine_touch(engine);
+}
+
+static void arm_timer(struct engine *engine, uint64_t now_ms)
+{
+    uint64_t at_ms = engine->next_deadline_ms;
+
+    at_ms = engine_earlier(at_ms, locks_next_ms(engine));
+    at_ms = engine_earlier(at_ms, waiting_next_ms(engine, now_ms));
+    if (engine->turns.hold_until_ms > now_ms)
+        at_ms = engine_earlier(at_ms, engine->turns.hold_until_ms);
+    if (engine->phase == ENGINE_SERVING && engine->redis_ready && !engine->stalled.checking)
+        at_ms = engine_earlier(at_ms, engine->stalled.next_ms);
+    if (engine->phase == ENGINE_DRAINING)
+        at_ms = engine_earlier(at_ms, engine->drain_until_ms);
+    if (engine->phase == ENGINE_STOPPING) /* the second time is when stop_is_over looks early */
+        at_ms = engine_earlier(at_ms, now_ms + 100);
+    if (engine->phase == ENGINE_LEAVING)
+        at_ms = engine_earlier(at_ms, engine->give_up_ms);
+    if (at_ms == engine->timer_at_ms)
+        return;
+    engine->timer_at_ms = at_ms;
+    /* Neither can fail on an open handle with a callback. */
+    if (at_ms == 0)
+        (void)uv_timer_stop(&engine->timer);
+    else
+        (void)uv_timer_start(&engine->timer, on_timer, at_ms > now_ms ? at_ms - now_ms : 0, 0);
+}
+
+void engine_step(struct engine *engine)
+{
+    uint64_t now_ms = clock_now_ms();
+
+    if (engine->phase == ENGINE_ENDED)
+        return;
+    engine->dirty = false;
+    step_deadlines(engine, now_ms);
+    locks_step(engine, now_ms);
+    resolve_step(engine, now_ms);
+    turns_step(engine, now_ms);
+    waiting_step(engine, now_ms);
+    step_stalled(engine, now_ms);
+    step_phase(engine, now_ms);
+    if (engine->phase != ENGINE_ENDED)
+        arm_timer(engine, now_ms);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct engine *engine = prepare->data;
+
+    /* Bounded: a step may find more to do because of what it did itself, once. */
+    for (int i = 0; i < 2 && engine->dirty; i++)
+        engine_step(engine);
+    if (engine->dirty && engine->phase != ENGINE_ENDED) {
+        engine->timer_at_ms = 1; /* whatever it was armed for, the next turn comes at once */
+        (void)uv_timer_start(&engine->timer, on_timer, 0, 0); /* cannot fail */
+    }
+}
+
+/* ---- making, telling, ending */
+
+void engine_set_redis(struct engine *engine, bool ready)
+{
+    engine->redis_ready = ready;
+    if (ready)
+        engine->locks.next_beat_ms = 0; /* prove all locks first */
+    engine_touch(engine);
+}
+
+void engine_set_blocking(struct engine *engine, struct redis *blocking)
+{
+    engine->waiting.blocking = blocking;
+    engine_touch(engine);
+}
+
+void engine_read_status(const struct engine *engine, struct channel_status *out_status)
+{
+    *out_status = (struct channel_status){
+        .running = engine->runs.in_state[RUN_RUNNING],
+        .slots = engine->options.slots,
+        .completed = engine->completed,
+        .failed = engine->failed,
+        .retried = engine->retried,
+        .lost = engine->lost,
+        .waiting = engine->turns.waiting,
+        .redis_up = engine->redis_ready && engine->turns.refused == REDIS_CLASS_NONE,
+    };
+}
+
+size_t engine_running(const struct engine *engine)
+{
+    return engine->runs.in_state[RUN_RUNNING];
+}
+
+static void free_engine(struct engine *engine)
+{
+    resolve_done(engine);
+    runs_done(&engine->runs);
+    free(engine);
+}
+
+int engine_new(const struct engine_options *options, struct engine **out_engine, struct error *err)
+{
+    struct engine *engine = calloc(1, sizeof(*engine));
+    int r;
+
+    assert(options->slots > 0);
+    if (!engine)
+        return error_set(err, -ENOMEM, "allocate engine");
+    engine->options = *options;
+    engine->queue = options->queue;
+    engine->config = options->config;
+    r = runs_init(&engine->runs, options->slots + (size_t)ENGINE_CALLS * QUEUE_TURN_MAX, engine,
+                  err);
+    if (r < 0) {
+        free_engine(engine);
+        return r;
+    }
+    (void)snprintf(engine->fetcher.uuid, sizeof(engine->fetcher.uuid), "%s", options->uuid);
+    engine->fetcher.worker_name = options->worker_name;
+    engine->fetcher.lock_ms = options->config->lock_ms;
+    engine->fetcher.calls = 1;
+    engine->random_state = clock_now_us() ^ ((uint64_t)getpid() << 40) ^ 0x9E3779B97F4A7C15U;
+    turns_init(engine);
+    locks_init(engine);
+    waiting_init(engine);
+    /* These cannot fail. */
+    (void)uv_prepare_init(options->loop, &engine->prepare);
+    (void)uv_timer_init(options->loop, &engine->timer);
+    engine->prepare.data = engine->timer.data = engine;
+    (void)uv_prepare_start(&engine->prepare, on_prepare);
+    engine_touch(engine);
+    *out_engine = engine;
+    return 0;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct engine *engine = handle->data;
+
+    if (--engine->open_handles == 0)
+        free_engine(engine);
+}
+
+void engine_close(struct engine *engine)
+{
+    engine->open_handles = 2;
+    uv_close((uv_handle_t *)&engine->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&engine->timer, on_handle_closed);
+}

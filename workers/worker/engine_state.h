@@ -1,0 +1,169 @@
+/* engine_state.h - the engine's state, shared by its modules and nobody else.
+ *
+ *   engine.c   step, run of a job from fetch to outcome, the ladder of drain and stop
+ *   turns.c    the settle-and-fetch calls
+ *   locks.c    beat, renewal, proof
+ *   waiting.c  what to do when there is nothing to fetch
+ *   resolve.c  lost replies
+ *   decide.c, batch.c, unknown.c, runs.c  know nothing of the engine */
+#pragma once
+
+#include "common/base/backoff.h"
+#include "workers/worker/batch.h"
+#include "workers/worker/engine.h"
+#include "workers/worker/runs.h"
+#include "workers/worker/unknown.h"
+
+#define ENGINE_CALLS       2         /* in flight at once, while there is a backlog */
+#define ENGINE_FETCH_BYTES (4 << 20) /* most data fetched by one call */
+
+enum engine_phase {
+    ENGINE_SERVING,
+    ENGINE_DRAINING, /* bounded by drain_until_ms */
+    ENGINE_STOPPING, /* handlers were asked to end; bounded by give_up_ms */
+    ENGINE_LEAVING,  /* nothing held; queue_leave under way, bounded by give_up_ms */
+    ENGINE_ENDED,
+};
+
+/* One settle-and-fetch call under way. */
+struct turn_call {
+    struct engine *engine;
+    bool flying;
+    uint64_t n; /* fetcher.calls when it was sent */
+    struct run *runs[QUEUE_TURN_MAX];
+    size_t count; /* of runs */
+    size_t want;  /* jobs asked for */
+    uint64_t sent_us, sent_boot_ms;
+};
+
+struct turns {
+    struct turn_call calls[ENGINE_CALLS];
+    size_t flying;
+    size_t fetching; /* sum of `want` in flight */
+    struct batch batch;
+    uint64_t last_reply_us;
+    bool backlog; /* the last fetch left jobs behind */
+    struct backoff backoff;
+    uint64_t hold_until_ms;         /* Redis refused: no call before */
+    enum redis_error_class refused; /* NONE, or what was said once */
+    uint64_t waiting;               /* as of the last fetch */
+    uint64_t live;                  /* processes serving this queue, >= 1 */
+};
+
+struct locks {
+    uint64_t beat_ms;      /* interval */
+    uint64_t next_beat_ms; /* 0: at once */
+    uint64_t check_ms;     /* when the first lock may become unproven, if before the beat */
+    size_t in_flight;      /* renewals */
+    uint64_t retry_ms;     /* no early renewal before */
+    bool refused;          /* said once */
+};
+
+struct waiting {
+    struct redis *blocking; /* borrowed; NULL: not usable */
+    bool drained;           /* the last fetch said that nothing is left: wait before the next */
+    unsigned int empty;     /* fetches in a row that brought nothing though jobs waited */
+    bool waiting;           /* BZPOPMIN under way */
+    bool marker_held;       /* a marker was popped and no fetch was sent since */
+    bool stopped;           /* on_stop_waiting was called */
+    uint64_t next_due_ms;   /* wall time of the next delayed job; 0 unknown */
+    uint64_t limited_ms;    /* no fetch before */
+    uint64_t poll_ms;       /* fetch then although nobody told of work; 0 never */
+    uint64_t retry_ms;      /* no wait before */
+    size_t returning;       /* markers being put back */
+};
+
+struct resolve {
+    size_t lost_calls; /* replies lost and not yet asked about */
+    bool asking;
+    struct run **asked; /* of the question under way, in its order; owned */
+    size_t asked_count;
+};
+
+struct stalled {
+    uint64_t next_ms;
+    bool checking;
+};
+
+struct engine {
+    struct engine_options options;
+    struct queue *queue;
+    const struct config_queue *config;
+    struct fetcher fetcher;
+    enum engine_phase phase;
+    bool redis_ready;
+    bool dirty; /* something happened since the last step */
+    struct runs runs;
+    struct turns turns;
+    struct locks locks;
+    struct waiting waiting;
+    struct resolve resolve;
+    struct stalled stalled;
+    struct unknown unknown;
+    uint64_t next_deadline_ms; /* no run has an earlier one; 0 none has any */
+    uint64_t drain_until_ms;   /* 0 no bound */
+    uint64_t give_up_ms;       /* 0 not yet */
+    bool leave_sent, leave_done;
+    uint64_t completed, failed, retried, lost;
+    uint64_t random_state;
+    uv_prepare_t prepare;
+    uv_timer_t timer;     /* wakes the loop for the earliest of all times above */
+    uint64_t timer_at_ms; /* what it is armed for; 0 not */
+    unsigned int open_handles;
+};
+
+/* Something happened: step in this turn of the loop. */
+static inline void engine_touch(struct engine *engine)
+{
+    engine->dirty = true;
+}
+
+/* The earlier of two times where 0 means never. */
+static inline uint64_t engine_earlier(uint64_t a_ms, uint64_t b_ms)
+{
+    if (a_ms == 0 || b_ms == 0)
+        return a_ms + b_ms;
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+/* engine.c */
+/* Takes a fetched job: runs it, or settles it without running. */
+void engine_admit(struct engine *engine, struct job *job, uint64_t proven_boot_ms);
+/* `run` (not free) ends with this outcome: decided, and proving or done. */
+void engine_finish(struct run *run, const struct handler_outcome *outcome);
+/* Not an attempt: back after delay_ms, or to the front of wait. */
+void engine_put_back(struct run *run, enum settle_kind kind, uint64_t delay_ms);
+/* The result is not ours to write: forget the job, count it as lost. */
+void engine_drop(struct run *run);
+/* Asks a running handler to end; the hard rung follows after grace_ms. */
+void engine_cancel(struct run *run, enum run_cause cause, uint64_t grace_ms);
+/* Free slots when `carried` of the done jobs leave with the next call. */
+size_t engine_free_slots(const struct engine *engine, size_t carried);
+
+/* turns.c */
+void turns_init(struct engine *engine);
+void turns_step(struct engine *engine, uint64_t now_ms);
+/* Redis refused a call as a whole: say it once, hold back. */
+void turns_refused(struct engine *engine, const struct call_result *call);
+void turns_accepted(struct engine *engine);
+
+/* locks.c */
+void locks_init(struct engine *engine);
+void locks_step(struct engine *engine, uint64_t now_ms);
+uint64_t locks_next_ms(const struct engine *engine);
+
+/* waiting.c */
+void waiting_init(struct engine *engine);
+/* May a fetch be sent at all, and is there a reason to send one by itself? */
+bool waiting_may_fetch(const struct engine *engine, uint64_t now_ms);
+bool waiting_wants_fetch(const struct engine *engine, uint64_t now_ms);
+void waiting_note_fetch(struct engine *engine);
+void waiting_note_state(struct engine *engine, const struct fetch_state *state, size_t fetched);
+void waiting_step(struct engine *engine, uint64_t now_ms);
+uint64_t waiting_next_ms(const struct engine *engine, uint64_t now_ms);
+
+/* resolve.c */
+void resolve_note_lost(struct engine *engine, struct turn_call *call);
+bool resolve_is_pending(const struct engine *engine);
+void resolve_step(struct engine *engine, uint64_t now_ms);
+void resolve_done(struct engine *engine);

@@ -1,0 +1,23 @@
+/* drover-worker - runs the jobs of one queue, for droverd. */
+#include <stdio.h>
+#include <uv.h>
+
+#include "common/base/exit_code.h"
+#include "workers/worker/worker.h"
+
+int main(int argc, char **argv)
+{
+    struct worker_arguments arguments;
+    struct error err = { 0 };
+
+    argv = uv_setup_args(argc, argv); /* room for the process title */
+    if (worker_arguments_parse(argc, argv, &arguments, &err) < 0) {
+        (void)fprintf(stderr, "drover-worker: %s\n\n%s", err.text, worker_usage);
+        return EXIT_CODE_USAGE;
+    }
+    if (arguments.help || arguments.version) {
+        (void)fputs(arguments.help ? worker_usage : "drover-worker " DROVER_VERSION "\n", stdout);
+        return EXIT_CODE_OK;
+    }
+    return worker_run(&arguments);
+}

@@ -1,0 +1,98 @@
+/* runs.h - the jobs that this process holds, each in exactly one state.
+ *
+ *   running     its handler is at work; bounded by the type's timeout
+ *   proving     finished, but its lock could not be proven: a renewal decides, then done or dropped
+ *   done        finished, waits for a call to settle it
+ *   settling    in a call under way
+ *   unresolved  the reply of its call was lost: queue_outcome decides (nothing is fetched until
+ * then)
+ *
+ * The table is made once, for all slots and the calls in flight: no allocation per job. */
+#pragma once
+
+#include "common/config/config.h"
+#include "common/queue/queue.h"
+#include "workers/handlers/handler.h"
+
+struct engine;
+
+enum run_state {
+    RUN_FREE,
+    RUN_RUNNING,
+    RUN_PROVING,
+    RUN_DONE,
+    RUN_SETTLING,
+    RUN_UNRESOLVED,
+    RUN_STATE_COUNT
+};
+
+/* How far a running handler was asked to end. */
+enum run_cancel { RUN_CANCEL_NONE, RUN_CANCEL_SOFT, RUN_CANCEL_HARD };
+
+/* Why: decides what becomes of the job. Later ones win. */
+enum run_cause { RUN_CAUSE_NONE, RUN_CAUSE_STOP, RUN_CAUSE_TIMEOUT, RUN_CAUSE_LOST };
+
+#define RUN_VALUE_INLINE 64
+#define RUN_KEY_INLINE   96
+
+struct run {
+    enum run_state state;
+    struct run *prev, *next; /* among the done, in order of finishing; `next` among the free */
+    struct engine *engine;
+    uint64_t seq;    /* order of fetching; never 0, never used twice */
+    struct job *job; /* owned */
+    const struct config_type *type;
+
+    /* While running. */
+    const struct handler_kind *kind;
+    struct handler_run *handler_run;
+    struct handler_input input;
+    uint64_t deadline_ms; /* when the next rung of the cancel ladder is due; 0 never */
+    enum run_cancel cancel;
+    enum run_cause cause;
+    char *key; /* idempotency key: key_inline or malloc'ed */
+
+    /* Its lock. */
+    uint64_t proven_boot_ms; /* the lock holds at least until this + lock_ms (CLOCK_BOOTTIME) */
+    bool unproven;           /* not proven in time */
+    unsigned int relocks;    /* times that a settle found no lock */
+
+    /* When finished. */
+    struct settle settle; /* `value` and `stacktrace` point into the two below */
+    char *value;          /* value_inline, static or malloc'ed (value_owned) */
+    bool value_owned;
+    bool refailed; /* Redis refused the outcome once and it was turned into a failure */
+    char *stacktrace;
+    uint64_t call; /* n of the lost call, while unresolved */
+
+    char value_inline[RUN_VALUE_INLINE];
+    char key_inline[RUN_KEY_INLINE];
+};
+
+struct runs {
+    struct run *all;
+    size_t count;
+    struct run *free;
+    struct run *done_first, *done_last;
+    size_t in_state[RUN_STATE_COUNT];
+    uint64_t next_seq;
+};
+
+MUST_CHECK int runs_init(struct runs *runs, size_t count, struct engine *engine, struct error *err);
+void runs_done(struct runs *runs);
+/* Jobs held. */
+size_t runs_held(const struct runs *runs);
+
+/* A free entry for `job` (taken), in state running; NULL when the table is full (then the job is
+ * not taken). */
+struct run *runs_take(struct runs *runs, struct job *job);
+/* The only writer of run->state. Leaving for RUN_FREE frees the job and all memory of the run. */
+void runs_set_state(struct runs *runs, struct run *run, enum run_state next);
+
+const char *run_state_name(enum run_state state);
+bool run_may_become(enum run_state from, enum run_state to);
+
+/* Copies the value into the run. -ENOMEM leaves it without one. */
+MUST_CHECK int run_set_value(struct run *run, const struct bytes *value);
+/* "<queue>:<job id>"; NULL on no memory. */
+const char *run_make_key(struct run *run, const char *queue);

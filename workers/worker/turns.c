@@ -1,0 +1,366 @@
+/* turns.c - the settle-and-fetch calls: what the next one carries, and what a reply means. */
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "workers/worker/decide.h"
+#include "workers/worker/engine_state.h"
+
+#define HOLD_FIRST_MS 100
+#define HOLD_MAX_MS   5000
+#define RELOCKS_MAX   3
+
+void turns_init(struct engine *engine)
+{
+    struct turns *turns = &engine->turns;
+
+    for (size_t i = 0; i < ENGINE_CALLS; i++)
+        turns->calls[i].engine = engine;
+    batch_init(&turns->batch, engine->config->batch_max < QUEUE_TURN_MAX ? engine->config->batch_max
+                                                                         : QUEUE_TURN_MAX);
+    turns->backoff =
+        (struct backoff){ .first_ms = HOLD_FIRST_MS, .max_ms = HOLD_MAX_MS, .jitter = 0.2 };
+    turns->live = 1;
+}
+
+void turns_refused(struct engine *engine, const struct call_result *call)
+{
+    struct turns *turns = &engine->turns;
+    uint64_t wait_ms = backoff_next_ms(&turns->backoff);
+
+    turns->hold_until_ms = clock_now_ms() + wait_ms;
+    if (turns->refused == call->error_class)
+        return;
+    turns->refused = call->error_class;
+    log_error("redis.refused", LOG_STR("class", redis_error_class_name(call->error_class)),
+              LOG_STR("why", call->why), LOG_UINT("held", runs_held(&engine->runs)));
+}
+
+void turns_accepted(struct engine *engine)
+{
+    struct turns *turns = &engine->turns;
+
+    backoff_reset(&turns->backoff);
+    turns->hold_until_ms = 0;
+    if (turns->refused == REDIS_CLASS_NONE)
+        return;
+    turns->refused = REDIS_CLASS_NONE;
+    log_info("redis.ready", LOG_STR("why", "calls are accepted again"));
+}
+
+/* ---- what a settle's answer means */
+
+static void count_settled(struct engine *engine, const struct run *run)
+{
+    enum settle_kind kind = run->settle.kind;
+
+    engine->completed += kind == SETTLE_COMPLETE;
+    engine->failed += kind == SETTLE_FAIL;
+    engine->retried += kind == SETTLE_RETRY || kind == SETTLE_RETRY_LATER;
+}
+
+/* The lock is gone. When nobody took the job a renewal sets it again, then the settle is repeated.
+ */
+static void settle_again_after_relock(struct engine *engine, struct run *run)
+{
+    if (run->relocks++ < RELOCKS_MAX) {
+        run->unproven = true;
+        runs_set_state(&engine->runs, run, RUN_PROVING);
+        return;
+    }
+    engine_drop(run);
+}
+
+/* Redis will not take the outcome as it is: the job fails instead (wire format 5.5). */
+static void refail(struct run *run, enum handler_outcome_kind kind, const char *reason)
+{
+    struct handler_outcome outcome = decide_failure(kind, reason);
+
+    if (run->refailed) {
+        log_error("job.unsettled", LOG_STR("job", run->job->id.data), LOG_STR("why", reason));
+        engine_drop(run);
+        return;
+    }
+    run->refailed = true;
+    engine_finish(run, &outcome);
+}
+
+/* Results that nobody wanted, of one reply: one line each way, however many jobs. */
+struct dropped {
+    size_t gone, lost;
+    char gone_job[64], lost_job[64]; /* the first of them, cut */
+};
+
+static void note_dropped(size_t *count, char text[64], const struct run *run)
+{
+    if ((*count)++ == 0)
+        (void)snprintf(text, 64, "%s", run->job->id.data);
+}
+
+static void say_dropped(const struct dropped *dropped)
+{
+    if (dropped->gone > 0)
+        log_warn("jobs.gone", LOG_UINT("count", dropped->gone), LOG_STR("job", dropped->gone_job),
+                 LOG_STR("why", "not in Redis any more; their results are dropped"));
+    if (dropped->lost > 0)
+        log_warn("jobs.lost", LOG_UINT("count", dropped->lost), LOG_STR("job", dropped->lost_job),
+                 LOG_STR("why", "no longer ours; their results are dropped"));
+}
+
+static void take_result(struct engine *engine, struct run *run, const struct settle_result *result,
+                        struct dropped *dropped)
+{
+    switch (result->code) {
+    case SETTLE_OK:
+        count_settled(engine, run);
+        runs_set_state(&engine->runs, run, RUN_FREE);
+        return;
+    case SETTLE_CORRUPT:
+        log_error("job.corrupt", LOG_STR("job", run->job->id.data), LOG_STR("why", result->why));
+        engine->failed++;
+        runs_set_state(&engine->runs, run, RUN_FREE);
+        return;
+    case SETTLE_NO_LOCK:
+        settle_again_after_relock(engine, run);
+        return;
+    case SETTLE_CHILDREN_PENDING:
+        refail(run, HANDLER_FAILED, "the job has children that are not finished");
+        return;
+    case SETTLE_CHILDREN_FAILED:
+        refail(run, HANDLER_FAILED_FINAL, "the job has children that failed");
+        return;
+    case SETTLE_GONE:
+        note_dropped(&dropped->gone, dropped->gone_job, run);
+        break;
+    case SETTLE_NOT_ACTIVE:
+    case SETTLE_LOCK_OF_OTHER:
+        note_dropped(&dropped->lost, dropped->lost_job, run);
+        break;
+    }
+    engine_drop(run);
+}
+
+static void take_results(struct turn_call *call, const struct settle_result *results, size_t count)
+{
+    struct dropped dropped = { 0 };
+
+    for (size_t i = 0; i < call->count && i < count; i++)
+        take_result(call->engine, call->runs[i], &results[i], &dropped);
+    call->count = 0;
+    say_dropped(&dropped);
+}
+
+/* ---- replies */
+
+static void take_back(struct turn_call *call)
+{
+    for (size_t i = 0; i < call->count; i++)
+        runs_set_state(&call->engine->runs, call->runs[i], RUN_DONE);
+    call->count = 0;
+}
+
+static void land(struct turn_call *call)
+{
+    struct turns *turns = &call->engine->turns;
+
+    call->flying = false;
+    turns->flying--;
+    turns->fetching -= call->want;
+}
+
+/* An error of the script itself may have come after its first writes: only asking tells. */
+static void take_refusal(struct turn_call *call, const struct call_result *result)
+{
+    struct engine *engine = call->engine;
+
+    turns_refused(engine, result);
+    if (result->error_class != REDIS_CLASS_OTHER && result->error_class != REDIS_CLASS_NONE) {
+        take_back(call);
+        return;
+    }
+    batch_halve(&engine->turns.batch);
+    resolve_note_lost(engine, call);
+}
+
+/* From the later of sending and the reply before: the time this call had Redis for itself. */
+static void measure(struct turn_call *call, size_t fetched)
+{
+    struct turns *turns = &call->engine->turns;
+    uint64_t now_us = clock_now_us();
+    uint64_t from_us = call->sent_us > turns->last_reply_us ? call->sent_us : turns->last_reply_us;
+
+    turns->last_reply_us = now_us;
+    batch_note(&turns->batch, fetched > call->count ? fetched : call->count, now_us - from_us);
+}
+
+static void take_state(struct engine *engine, const struct fetch_state *state, size_t fetched)
+{
+    engine->turns.waiting = state->waiting;
+    engine->turns.backlog =
+        (state->waiting > 0 || state->more_due) && !state->paused && !state->maxed;
+    if (state->ghosts > 0)
+        log_warn("ghosts.dropped", LOG_UINT("count", state->ghosts));
+    if (state->quarantined > 0)
+        log_error("jobs.quarantined", LOG_UINT("count", state->quarantined));
+    waiting_note_state(engine, state, fetched);
+}
+
+static void on_turn_done(struct queue *queue, const struct call_result *result,
+                         const struct settle_result *results, size_t results_count,
+                         struct job **jobs, size_t jobs_count, const struct fetch_state *state,
+                         void *arg)
+{
+    struct turn_call *call = arg;
+    struct engine *engine = call->engine;
+
+    (void)queue;
+    land(call);
+    engine_touch(engine);
+    if (result->outcome != REDIS_REPLY && call->want > 0)
+        engine->waiting.drained = false; /* nobody said so */
+    if (result->outcome == REDIS_UNKNOWN) {
+        resolve_note_lost(engine, call);
+        return;
+    }
+    if (result->outcome == REDIS_REFUSED) {
+        take_refusal(call, result);
+        return;
+    }
+    turns_accepted(engine);
+    measure(call, jobs_count);
+    take_results(call, results, results_count);
+    for (size_t i = 0; i < jobs_count; i++)
+        engine_admit(engine, jobs[i], call->sent_boot_ms);
+    if (call->want > 0 && state)
+        take_state(engine, state, jobs_count);
+}
+
+/* ---- sending */
+
+/* Insertion sort: jobs finish nearly in the order in which they were fetched. */
+static void sort_by_fetch(struct run **runs, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        struct run *run = runs[i];
+        size_t at = i;
+
+        for (; at > 0 && runs[at - 1]->seq > run->seq; at--)
+            runs[at] = runs[at - 1];
+        runs[at] = run;
+    }
+}
+
+static void fill_call(struct turn_call *call, size_t carry)
+{
+    struct engine *engine = call->engine;
+
+    call->count = 0;
+    while (call->count < carry) {
+        struct run *run = engine->runs.done_first;
+
+        runs_set_state(&engine->runs, run, RUN_SETTLING);
+        call->runs[call->count++] = run;
+    }
+    sort_by_fetch(call->runs, call->count);
+}
+
+/* A connection that went away says so itself; all else must be seen. */
+static void not_sent(struct engine *engine, const struct error *err)
+{
+    struct call_result result = { .outcome = REDIS_REFUSED,
+                                  .error_class = REDIS_CLASS_OTHER,
+                                  .why = err->text };
+
+    if (err->code == -ENOTCONN)
+        engine->turns.hold_until_ms = clock_now_ms() + HOLD_FIRST_MS;
+    else
+        turns_refused(engine, &result);
+}
+
+static bool send_call(struct turn_call *call, size_t carry, size_t want)
+{
+    struct engine *engine = call->engine;
+    struct settle settles[QUEUE_TURN_MAX];
+    struct fetch_want fetch = { .max = want,
+                                .live = engine->turns.live,
+                                .bytes_max = ENGINE_FETCH_BYTES };
+    struct error err = { 0 };
+
+    fill_call(call, carry);
+    for (size_t i = 0; i < call->count; i++)
+        settles[i] = call->runs[i]->settle;
+    call->n = engine->fetcher.calls;
+    call->want = want;
+    call->sent_us = clock_now_us();
+    call->sent_boot_ms = clock_boot_ms();
+    if (queue_turn(engine->queue, &engine->fetcher, settles, call->count, &fetch, on_turn_done,
+                   call, &err) < 0) {
+        take_back(call);
+        not_sent(engine, &err);
+        return false;
+    }
+    call->flying = true;
+    engine->turns.flying++;
+    engine->turns.fetching += want;
+    if (want > 0)
+        waiting_note_fetch(engine);
+    return true;
+}
+
+static struct turn_call *idle_call(struct turns *turns)
+{
+    for (size_t i = 0; i < ENGINE_CALLS; i++) {
+        if (!turns->calls[i].flying)
+            return &turns->calls[i];
+    }
+    return NULL;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Where the slots exceed a batch two equal calls keep each other company better than a full and a
+ * small one. */
+static size_t fetch_cap(const struct engine *engine)
+{
+    size_t slots = engine->options.slots, size = engine->turns.batch.size;
+
+    return slots > size ? smaller(size, (slots + 1) / 2) : size;
+}
+
+/* One more call, when there is a reason for it. A second one in flight only hides the round trip of
+ * a backlog, so it must have half a batch to carry, or find all slots idle. */
+static bool send_next(struct engine *engine, uint64_t now_ms)
+{
+    struct turns *turns = &engine->turns;
+    size_t carry = smaller(engine->runs.in_state[RUN_DONE], turns->batch.size);
+    size_t want = 0;
+    bool idle = engine->runs.in_state[RUN_RUNNING] == 0;
+    struct turn_call *call = idle_call(turns);
+
+    if (!call)
+        return false;
+    if (waiting_may_fetch(engine, now_ms))
+        want = smaller(engine_free_slots(engine, carry), fetch_cap(engine));
+    if (carry == 0 && (want == 0 || !(waiting_wants_fetch(engine, now_ms) ||
+                                      (turns->flying > 0 && turns->backlog))))
+        return false;
+    if (turns->flying > 0) {
+        size_t load = carry > want ? carry : want;
+
+        if (!turns->backlog || (load * 2 < fetch_cap(engine) && !(idle && want > 0)))
+            return false;
+    }
+    return send_call(call, carry, want);
+}
+
+void turns_step(struct engine *engine, uint64_t now_ms)
+{
+    if (!engine->redis_ready || engine->turns.hold_until_ms > now_ms || resolve_is_pending(engine))
+        return;
+    while (send_next(engine, now_ms))
+        ;
+}
