@@ -49,31 +49,50 @@ static bool print_line(const struct each_value *value, void *arg)
     return !out->failed;
 }
 
-/* Numbers, truth and lists as they are, all else as in YAML. */
+/* Numbers, truth, lists and maps as they are, all else as text, written as in YAML. */
+static bool is_json_already(const struct schema_row *row, const struct buf *text)
+{
+    switch ((int)row->type) {
+    case SCHEMA_UINT:
+    case SCHEMA_REAL:
+    case SCHEMA_BOOL:
+    case SCHEMA_PROGRAM:
+        return true;
+    case SCHEMA_COUNT:
+        return strspn(buf_text(text), "0123456789") == text->len;
+    default:
+        return false;
+    }
+}
+
+/* Texts come from value_to_json, because value_print puts quotes around some. */
+static bool is_text(const struct schema_row *row)
+{
+    return row->type == SCHEMA_TEXT || row->type == SCHEMA_PATH || row->type == SCHEMA_URL ||
+           row->type == SCHEMA_SECRET || row->type == SCHEMA_ENDPOINT || row->type == SCHEMA_ENV;
+}
+
 static void print_json_value(const struct each_value *value, struct buf *out)
 {
     struct buf text = BUF_INIT(VALUE_BYTES_MAX);
+    json_t *json = NULL;
+    char *dumped = NULL;
 
     value_print(value->row, value->base, &text);
-    if (text.failed)
-        out->failed = true;
-    if (value->row->type == SCHEMA_UINT || value->row->type == SCHEMA_REAL ||
-        value->row->type == SCHEMA_BOOL || value->row->type == SCHEMA_PROGRAM) {
-        (void)buf_append(out, buf_text(&text), text.len);
-    } else {
-        json_t *json = schema_is_group(value->row) || value->row->type == SCHEMA_DURATION ||
-                               value->row->type == SCHEMA_SIZE || value->row->type == SCHEMA_COUNT
-                           ? NULL
-                           : value_to_json(value->row, value->base, CONFIG_SECRETS_MASKED);
-        char *dumped = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-
+    if (is_text(value->row)) {
+        json = value_to_json(value->row, value->base, CONFIG_SECRETS_MASKED);
+        dumped = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
         if (dumped)
             (void)buf_append_text(out, dumped);
-        else
-            (void)json_text_quote(out, buf_text(&text), text.len);
-        free(dumped);
-        json_decref(json);
+    } else if (is_json_already(value->row, &text)) {
+        (void)buf_append(out, buf_text(&text), text.len);
+    } else {
+        (void)json_text_quote(out, buf_text(&text), text.len);
     }
+    if (text.failed || (is_text(value->row) && !dumped))
+        out->failed = true;
+    free(dumped);
+    json_decref(json);
     buf_done(&text);
 }
 

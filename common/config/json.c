@@ -78,7 +78,7 @@ int config_print_json(const struct config *config, enum config_secrets secrets, 
         result = 0;
     json_decref(printing.root);
     if (result < 0)
-        return error_set(err, out->failed && out->len >= out->max / 2 ? -ENOBUFS : -ENOMEM,
+        return error_set(err, out->failed ? -ENOBUFS : -ENOMEM,
                          "no room for the configuration as JSON");
     return 0;
 }

@@ -130,6 +130,22 @@ const struct schema_row schema_rows[] = {
       .max = 1 * HOURS,
       .change = SCHEMA_LIVE,
       .help = "Longest such wait." },
+    { .sections = SCHEMA_TOP,
+      .path = "tiers.important.redis",
+      .type = SCHEMA_ENDPOINT,
+      OF_CONFIG(tiers[CONFIG_TIER_IMPORTANT]),
+      .preset = "default",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Endpoint (a name under `redis`) of queues of tier important. Give it persistence "
+              "(AOF) and maxmemory-policy noeviction. When there is one endpoint only, it is the "
+              "default whatever its name." },
+    { .sections = SCHEMA_TOP,
+      .path = "tiers.ephemeral.redis",
+      .type = SCHEMA_ENDPOINT,
+      OF_CONFIG(tiers[CONFIG_TIER_EPHEMERAL]),
+      .preset = "default",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Endpoint of queues of tier ephemeral, whose jobs may be lost with the server." },
 
     { .sections = SCHEMA_REDIS,
       .path = "url",
@@ -185,23 +201,6 @@ const struct schema_row schema_rows[] = {
       .help =
           "A command without a reply for so long means that the connection is lost. Keep it "
           "well below `lock`, so that a dead connection is noticed while jobs are still ours." },
-
-    { .sections = SCHEMA_TOP,
-      .path = "tiers.important.redis",
-      .type = SCHEMA_ENDPOINT,
-      OF_CONFIG(tiers[CONFIG_TIER_IMPORTANT]),
-      .preset = "default",
-      .change = SCHEMA_NEW_WORKERS,
-      .help = "Endpoint (a name under `redis`) of queues of tier important. Give it persistence "
-              "(AOF) and maxmemory-policy noeviction. When there is one endpoint only, it is the "
-              "default whatever its name." },
-    { .sections = SCHEMA_TOP,
-      .path = "tiers.ephemeral.redis",
-      .type = SCHEMA_ENDPOINT,
-      OF_CONFIG(tiers[CONFIG_TIER_EPHEMERAL]),
-      .preset = "default",
-      .change = SCHEMA_NEW_WORKERS,
-      .help = "Endpoint of queues of tier ephemeral, whose jobs may be lost with the server." },
 
     { .sections = SCHEMA_QUEUE,
       .path = "tier",
