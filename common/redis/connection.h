@@ -74,7 +74,9 @@ struct redis {
     struct requests requests; /* in the order they were sent */
     size_t requests_count;
     uint64_t next_deadline_ms; /* <= every deadline in `requests` */
-    uint64_t late_since_ms;    /* a deadline has passed and unread bytes are looked at; 0 not */
+    struct request *late;      /* in `requests`: past its deadline, but what has arrived is read
+                                  first; NULL none */
+    uint64_t late_since_ms;
     uint64_t reads_seen;
 
     uint64_t try_deadline_ms, retry_at_ms, ready_since_ms;
@@ -89,6 +91,8 @@ struct redis {
 
 /* redis.c: notes that connection or try is over; the first reason stays. The step follows. */
 void redis_lose(struct redis *redis, const char *format, ...) PRINTF_LIKE(2, 3);
+/* redis.c: the same, with hiredis' reason; the context is about to be freed. */
+void redis_lose_context(struct redis *redis, const redisAsyncContext *context);
 /* redis.c: sees to it that redis_step runs on the next turn of the loop. */
 void redis_kick(struct redis *redis);
 /* redis.c: the handshake is done. */

@@ -118,13 +118,37 @@ void redis_lose(struct redis *redis, const char *format, ...)
 
 /* ---- one connection: from the address to the handshake ---- */
 
+/* A server that is full writes one error and closes: when our write finds that before our read
+ * does, the error is still in the socket. */
+static bool read_last_words(const redisAsyncContext *context, char *out, size_t out_bytes)
+{
+    ssize_t len = recv(context->c.fd, out, out_bytes - 1, MSG_DONTWAIT);
+
+    if (len < 2 || out[0] != '-')
+        return false;
+    out[len] = '\0';
+    out[strcspn(out, "\r\n")] = '\0';
+    return true;
+}
+
+void redis_lose_context(struct redis *redis, const redisAsyncContext *context)
+{
+    char words[WHY_BYTES / 2];
+
+    if (redis->phase == PHASE_HANDSHAKE && context->c.err &&
+        read_last_words(context, words, sizeof(words)))
+        redis_lose(redis, "%s", words + 1);
+    else
+        redis_lose(redis, "connection lost: %s", context->c.err ? context->c.errstr : "closed");
+}
+
 static void on_context_gone(redisAsyncContext *context)
 {
     struct redis *redis = context->data;
 
     redis->context = NULL;
     redis->adapter = NULL;
-    redis_lose(redis, "connection lost: %s", context->c.err ? context->c.errstr : "closed");
+    redis_lose_context(redis, context);
 }
 
 static void on_context_connected(const redisAsyncContext *context, int status)

@@ -7,7 +7,7 @@
  * The connection opens, resolves names, authenticates, selects, names itself, checks the server
  * (INFO: version, role, loading), loads the scripts it was given, then is READY. When it is lost it
  * says so once, with the reason, and comes back by itself with back-off and jitter. Commands are
- * accepted only while READY. */
+ * accepted only while READY. Programs ignore SIGPIPE: hiredis writes with write(2). */
 #pragma once
 
 #include <hiredis/hiredis.h>
@@ -99,9 +99,10 @@ enum redis_state redis_state(const struct redis *redis);
  * A reply later than `deadline_ms` from now means that the connection is lost, for all its
  * commands; 0 means the endpoint's command timeout. -ENOTCONN when not READY, -ENOBUFS when too
  * much is unsent or unanswered (the server reads too slowly), -ENOMEM; then no callback. */
-#define REDIS_UNSENT_MAX_BYTES (2U << 20) /* one bigger command is taken while nothing is unsent \
-                                           */
-#define REDIS_PENDING_MAX      65536U
+#define REDIS_UNSENT_MAX_BYTES                                        \
+    (2U << 20) /* one bigger command is taken while nothing is unsent \
+                */
+#define REDIS_PENDING_MAX 65536U
 MUST_CHECK int redis_command(struct redis *redis, int argc, const char *const *argv,
                              const size_t *argv_len, uint64_t deadline_ms, redis_reply_cb *on_reply,
                              void *arg, struct error *err);

@@ -19,6 +19,8 @@ static void request_answer(struct request *request, enum redis_outcome outcome,
 
     TAILQ_REMOVE(&redis->requests, request, link);
     redis->requests_count--;
+    if (redis->late == request)
+        redis->late = NULL;
     request->on_reply(redis, outcome, reply, why, request->arg);
     free(request);
 }
@@ -62,8 +64,7 @@ static void on_context_reply(redisAsyncContext *context, void *data, void *privd
 
     if (!reply) {
         /* Freed or lost; whoever freed has noted its reason before. */
-        redis_lose(request->redis, "connection lost: %s",
-                   context->c.err ? context->c.errstr : "closed");
+        redis_lose_context(request->redis, context);
         request_answer(request, REDIS_UNKNOWN, NULL, request->redis->why);
         return;
     }
@@ -224,15 +225,16 @@ void requests_check_deadlines(struct redis *redis, uint64_t now_ms)
     if (now_ms < redis->next_deadline_ms)
         return;
     late = find_late(redis, now_ms);
-    if (!late) {
-        redis->late_since_ms = 0;
+    if (!late)
+        return;
+    /* libuv runs timers before it polls: look at the socket once more before giving up. */
+    if (late != redis->late) {
+        redis->late = late;
+        redis->late_since_ms = now_ms;
+        redis->reads_seen = reads;
         return;
     }
-    /* libuv runs timers before it polls: look at the socket once more before giving up. */
-    if (redis->late_since_ms == 0 ||
-        (reads != redis->reads_seen && now_ms < redis->late_since_ms + LATE_GRACE_MS)) {
-        if (redis->late_since_ms == 0)
-            redis->late_since_ms = now_ms;
+    if (reads != redis->reads_seen && now_ms < redis->late_since_ms + LATE_GRACE_MS) {
         redis->reads_seen = reads;
         return;
     }
