@@ -105,8 +105,8 @@ int queue_args_run(struct queue *queue, const struct redis_script *script, size_
     assert(keys_count <= args->count);
     if (!queue->redis)
         return error_set(err, -ENOTCONN, "queue %s has no connection", queue->name);
-    return redis_run_script(queue->redis, script, (int)keys_count, (int)(args->count - keys_count),
-                            args->argv, args->argv_len, 0, on_reply, arg, err);
+    return redis_run_script(queue->redis, script, (int)keys_count, (int)args->count, args->argv,
+                            args->argv_len, 0, on_reply, arg, err);
 }
 
 struct call_result queue_call_result(enum redis_outcome outcome, const redisReply *reply,

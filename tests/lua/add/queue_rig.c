@@ -80,7 +80,7 @@ int redis_run_script(struct redis *redis, const struct redis_script *script, int
                      int args_count, const char *const *args, const size_t *args_len,
                      uint64_t deadline_ms, redis_reply_cb *on_reply, void *arg, struct error *err)
 {
-    size_t count = (size_t)keys_count + (size_t)args_count;
+    size_t count = (size_t)args_count; /* keys included */
     const char **argv = calloc(count + 3, sizeof(*argv));
     size_t *argv_len = calloc(count + 3, sizeof(*argv_len));
     char keys_text[16];
