@@ -62,9 +62,11 @@ static void set_root(struct load *load, const char *file, struct tree_node *tree
     struct tree_mark start = { file, 1, 1 };
 
     if (tree && tree->kind != TREE_MAP) {
-        if (!tree_is_null(tree))
+        if (!tree_is_null(tree)) {
             findings_error(&load->findings, &tree->mark, "",
                            "a configuration is a map: KEY: VALUE lines, as in conf/drover.yaml");
+            load->incomplete = true;
+        }
         tree_free(tree);
         tree = NULL;
     }

@@ -166,17 +166,23 @@ static void report_parser_error(struct reader *reader)
     const yaml_parser_t *parser = &reader->parser;
     const char *problem = parser->problem ? parser->problem : "it cannot be read";
     struct tree_mark mark = mark_of(reader, parser->problem_mark);
+    struct tree_mark began = mark_of(reader, parser->context_mark);
 
     if (parser->error == YAML_MEMORY_ERROR) {
         out_of_memory(reader);
         return;
     }
-    if (!reader->fatal && parser->context && parser->context_mark.line != parser->problem_mark.line)
-        findings_error(reader->findings, &mark, "", "not YAML: %s, %s that began in line %zu%s",
-                       problem, parser->context, parser->context_mark.line + 1, hint_for(problem));
-    else if (!reader->fatal)
-        findings_error(reader->findings, &mark, "", "not YAML: %s%s", problem, hint_for(problem));
+    if (reader->fatal)
+        return;
     reader->fatal = true;
+    if (parser->context && strstr(problem, "unexpected end of stream"))
+        findings_error(reader->findings, &began, "", "not YAML: %s, %s that begins here", problem,
+                       parser->context); /* the end of the file is not where to look */
+    else if (parser->context && began.line != mark.line)
+        findings_error(reader->findings, &mark, "", "not YAML: %s, %s that began in line %u%s",
+                       problem, parser->context, began.line, hint_for(problem));
+    else
+        findings_error(reader->findings, &mark, "", "not YAML: %s%s", problem, hint_for(problem));
 }
 
 static bool next_event(struct reader *reader, yaml_event_t *event)
