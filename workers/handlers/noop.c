@@ -19,7 +19,8 @@ struct handler_run {
 };
 
 struct handler {
-    uv_idle_t idle; /* active while a run is due: outcomes come in the next turn of the loop */
+    uv_check_t check; /* active while a run is due: gives outcomes right after the poll */
+    uv_idle_t awake;  /* active together with it: the loop must not sleep */
     uv_timer_t timer;
     struct handler_run *first, *last; /* started, by end */
     struct handler_run *spare;
@@ -50,19 +51,31 @@ static void give_outcome(struct handler_run *run)
     handler->spare = run;
 }
 
+static void on_awake(uv_idle_t *awake)
+{
+    (void)awake;
+}
+
+static void on_check(uv_check_t *check);
 static void on_timer(uv_timer_t *timer);
 
+/* None of the calls below can fail on an initialised handle with a callback. */
+static void set_due(struct handler *handler)
+{
+    (void)uv_check_start(&handler->check, on_check);
+    (void)uv_idle_start(&handler->awake, on_awake);
+}
+
 /* Waits for the head of the list. */
-static void arm(struct handler *handler)
+static void wait_for_first(struct handler *handler)
 {
     uint64_t now_ms = clock_now_ms();
+    const struct handler_run *first = handler->first;
 
-    (void)uv_idle_stop(&handler->idle); /* these four cannot fail on an initialised handle */
-    (void)uv_timer_stop(&handler->timer);
-    if (!handler->first)
-        return;
-    if (handler->first->ends_at_ms > now_ms)
-        (void)uv_timer_start(&handler->timer, on_timer, handler->first->ends_at_ms - now_ms, 0);
+    if (first && first->ends_at_ms > now_ms)
+        (void)uv_timer_start(&handler->timer, on_timer, first->ends_at_ms - now_ms, 0);
+    else if (first)
+        set_due(handler);
 }
 
 /* Ends what is due; runs started by an outcome wait for the next turn. */
@@ -80,21 +93,19 @@ static void end_due(struct handler *handler)
     }
 }
 
-static void on_idle(uv_idle_t *idle)
+static void on_check(uv_check_t *check)
 {
-    struct handler *handler = idle->data;
+    struct handler *handler = check->data;
 
+    (void)uv_check_stop(&handler->check);
+    (void)uv_idle_stop(&handler->awake);
     end_due(handler);
-    arm(handler);
-    if (handler->first && handler->first->ends_at_ms <= clock_now_ms())
-        (void)uv_idle_start(&handler->idle, on_idle);
+    wait_for_first(handler);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
-    struct handler *handler = timer->data;
-
-    (void)uv_idle_start(&handler->idle, on_idle);
+    set_due(timer->data);
 }
 
 static int noop_open(uv_loop_t *loop, const struct config_handler *config,
@@ -105,9 +116,10 @@ static int noop_open(uv_loop_t *loop, const struct config_handler *config,
     if (!handler)
         return error_set(err, -ENOMEM, "open noop handler");
     handler->duration_ms = config->noop_duration_ms;
-    (void)uv_idle_init(loop, &handler->idle); /* always succeed */
+    (void)uv_check_init(loop, &handler->check); /* always succeed */
+    (void)uv_idle_init(loop, &handler->awake);
     (void)uv_timer_init(loop, &handler->timer);
-    handler->idle.data = handler->timer.data = handler;
+    handler->check.data = handler->awake.data = handler->timer.data = handler;
     *out_handler = handler;
     return 0;
 }
@@ -138,9 +150,9 @@ static int noop_start(struct handler *handler, const struct handler_input *input
     if (handler->duration_ms > 0)
         run->ends_at_ms = clock_now_ms() + handler->duration_ms;
     if (handler->duration_ms == 0)
-        (void)uv_idle_start(&handler->idle, on_idle);
+        set_due(handler);
     else if (handler->first == run)
-        arm(handler);
+        wait_for_first(handler);
     *out_run = run;
     return 0;
 }
@@ -159,7 +171,7 @@ static void noop_cancel(struct handler_run *run, enum handler_cancel how)
     run->next = handler->first;
     *(run->next ? &run->next->prev : &handler->last) = run;
     handler->first = run;
-    (void)uv_idle_start(&handler->idle, on_idle);
+    set_due(handler);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -178,8 +190,9 @@ static void noop_close(struct handler *handler, void (*on_closed)(void *arg), vo
 {
     handler->on_closed = on_closed;
     handler->closed_arg = arg;
-    handler->open_handles = 2;
-    uv_close((uv_handle_t *)&handler->idle, on_handle_closed);
+    handler->open_handles = 3;
+    uv_close((uv_handle_t *)&handler->check, on_handle_closed);
+    uv_close((uv_handle_t *)&handler->awake, on_handle_closed);
     uv_close((uv_handle_t *)&handler->timer, on_handle_closed);
 }
 

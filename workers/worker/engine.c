@@ -23,6 +23,14 @@ static const char *const phase_names[] = {
     [ENGINE_LEAVING] = "leaving", [ENGINE_ENDED] = "ended",
 };
 
+static void on_stepper(uv_idle_t *stepper);
+
+void engine_touch(struct engine *engine)
+{
+    engine->dirty = true;
+    (void)uv_idle_start(&engine->stepper, on_stepper); /* cannot fail; nothing when it is active */
+}
+
 /* Only forward. */
 static void set_phase(struct engine *engine, enum engine_phase next)
 {
@@ -541,9 +549,9 @@ void engine_step(struct engine *engine)
 {
     uint64_t now_ms = clock_now_ms();
 
+    engine->dirty = false;
     if (engine->phase == ENGINE_ENDED)
         return;
-    engine->dirty = false;
     step_deadlines(engine, now_ms);
     locks_step(engine, now_ms);
     resolve_step(engine, now_ms);
@@ -555,17 +563,15 @@ void engine_step(struct engine *engine)
         arm_timer(engine, now_ms);
 }
 
-static void on_prepare(uv_prepare_t *prepare)
+/* An idle handle and not a prepare one: what the step sends is flushed by the connection's own
+ * prepare handle, in the same turn. */
+static void on_stepper(uv_idle_t *stepper)
 {
-    struct engine *engine = prepare->data;
+    struct engine *engine = stepper->data;
 
-    /* Bounded: a step may find more to do because of what it did itself, once. */
-    for (int i = 0; i < 2 && engine->dirty; i++)
-        engine_step(engine);
-    if (engine->dirty && engine->phase != ENGINE_ENDED) {
-        engine->timer_at_ms = 1; /* whatever it was armed for, the next turn comes at once */
-        (void)uv_timer_start(&engine->timer, on_timer, 0, 0); /* cannot fail */
-    }
+    engine_step(engine);
+    if (!engine->dirty)
+        (void)uv_idle_stop(stepper); /* cannot fail */
 }
 
 /* ---- making, telling, ending */
@@ -636,10 +642,9 @@ int engine_new(const struct engine_options *options, struct engine **out_engine,
     locks_init(engine);
     waiting_init(engine);
     /* These cannot fail. */
-    (void)uv_prepare_init(options->loop, &engine->prepare);
+    (void)uv_idle_init(options->loop, &engine->stepper);
     (void)uv_timer_init(options->loop, &engine->timer);
-    engine->prepare.data = engine->timer.data = engine;
-    (void)uv_prepare_start(&engine->prepare, on_prepare);
+    engine->stepper.data = engine->timer.data = engine;
     engine_touch(engine);
     *out_engine = engine;
     return 0;
@@ -656,6 +661,6 @@ static void on_handle_closed(uv_handle_t *handle)
 void engine_close(struct engine *engine)
 {
     engine->open_handles = 2;
-    uv_close((uv_handle_t *)&engine->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&engine->stepper, on_handle_closed);
     uv_close((uv_handle_t *)&engine->timer, on_handle_closed);
 }

@@ -106,17 +106,11 @@ struct engine {
     bool leave_sent, leave_done;
     uint64_t completed, failed, retried, lost;
     uint64_t random_state;
-    uv_prepare_t prepare;
+    uv_idle_t stepper;    /* active while dirty: runs the step before the loop sleeps */
     uv_timer_t timer;     /* wakes the loop for the earliest of all times above */
     uint64_t timer_at_ms; /* what it is armed for; 0 not */
     unsigned int open_handles;
 };
-
-/* Something happened: step in this turn of the loop. */
-static inline void engine_touch(struct engine *engine)
-{
-    engine->dirty = true;
-}
 
 /* The earlier of two times where 0 means never. */
 static inline uint64_t engine_earlier(uint64_t a_ms, uint64_t b_ms)
@@ -127,6 +121,8 @@ static inline uint64_t engine_earlier(uint64_t a_ms, uint64_t b_ms)
 }
 
 /* engine.c */
+/* Something happened: the step runs before the loop sleeps. */
+void engine_touch(struct engine *engine);
 /* Takes a fetched job: runs it, or settles it without running. */
 void engine_admit(struct engine *engine, struct job *job, uint64_t proven_boot_ms);
 /* `run` (not free) ends with this outcome: decided, and proving or done. */
