@@ -267,15 +267,17 @@ local function children_code(key)
     end
 end
 
+local PLACED_BY_PRIORITY = { r = true, R = true, g = true }
+
 -- Reads what the job's end needs into `job`; returns what is wrong, or nil. Its key is a hash.
 local function read_job(job)
     local found = redis.call('HMGET', job.key, 'atm', 'ats', 'priority', 'parentKey', 'parent', 'deid')
     local problem = whole_problem('atm', found[1]) or whole_problem('ats', found[2])
-        or whole_problem('priority', found[3])
+        or (PLACED_BY_PRIORITY[job.kind] and whole_problem('priority', found[3]))
     if problem then
         return problem
     end
-    job.atm, job.priority = plus_one(found[1]), tonumber(found[3] or '0')
+    job.atm, job.priority = plus_one(found[1]), lenient(found[3])
     if job.kind ~= 'c' and job.kind ~= 'f' then
         return nil
     end
