@@ -85,23 +85,20 @@ static void list_keys(const char *below, struct buf *out)
     }
 }
 
-/* The last name of a pattern. */
-static const char *last_name(const char *pattern)
+/* A key that ends as the one asked for, in the widest section that has it. */
+static bool same_end_elsewhere(const char *key, char out[SCHEMA_PATTERN_BYTES])
 {
-    const char *dot = strrchr(pattern, '.');
+    size_t key_len = strlen(key);
 
-    return dot ? dot + 1 : pattern;
-}
+    for (size_t s = 0; s < SCHEMA_SECTION_COUNT; s++) {
+        for (size_t i = 0; i < schema_rows_count; i++) {
+            size_t len;
 
-/* A key whose last name is the one asked for, wherever it stands. */
-static bool same_name_elsewhere(const char *name, char out[SCHEMA_PATTERN_BYTES])
-{
-    for (size_t i = 0; i < schema_rows_count; i++) {
-        for (size_t s = SCHEMA_SECTION_COUNT; s-- > 0;) {
             if (!(schema_rows[i].sections & (1u << s)))
                 continue;
-            (void)schema_pattern(&schema_rows[i], s, out);
-            if (strcmp(last_name(out), name) == 0)
+            len = strlen(schema_pattern(&schema_rows[i], s, out));
+            if (len > key_len && out[len - key_len - 1] == '.' &&
+                strcmp(out + len - key_len, key) == 0)
                 return true;
         }
     }
@@ -119,7 +116,7 @@ static int unknown(const char *key, const char *pattern, const char *name, struc
     if (nearest)
         return error_set(err, -ENOENT, "there is no key %s; did you mean %s%s%s?", key, pattern,
                          *pattern ? "." : "", nearest);
-    if (same_name_elsewhere(name, elsewhere))
+    if (same_end_elsewhere(key, elsewhere))
         return error_set(err, -ENOENT, "there is no key %s; did you mean %s?", key, elsewhere);
     return error_set(err, -ENOENT, "there is no key %s; --explain without a key lists all", key);
 }
@@ -139,10 +136,12 @@ static int find_pattern(const char *key, char pattern[SCHEMA_PATTERN_BYTES], str
 
         if (!name)
             return error_set(err, -ENOMEM, "no memory");
+        if (quoted && from[len] != '"')
+            return error_set(err, -ENOENT, "there is no key %s: a quote is not closed", key);
         if (!load_child_pattern(pattern, name, child))
             return unknown(key, pattern, name, err);
         memcpy(pattern, child, sizeof child);
-        at = from + len + (quoted && from[len] == '"' ? 1 : 0);
+        at = from + len + (quoted ? 1 : 0);
         if (*at == '.')
             at++;
         else if (*at)
