@@ -1,8 +1,12 @@
-"""Manual pages have no mistakes that mandoc knows of, beyond style."""
+"""Manual pages, written or made by the build, have no mistakes that mandoc knows of, beyond style."""
+
+import glob
 
 import lintlib
 
-pages = lintlib.files(".1", ".5", ".7", ".8")
-pages = [path for path in pages if path.startswith("docs/")]
+SECTIONS = (".1", ".5", ".7", ".8")
+pages = [path for path in lintlib.files(*SECTIONS) if path.startswith("docs/")]
+pages += [path for path in sorted(glob.glob("build/clang/**/*", recursive=True))
+          if path.endswith(SECTIONS) and "/meson-" not in path]
 code, output = lintlib.run(["mandoc", "-Tlint", "-Wwarning", *pages]) if pages else (0, "")
 lintlib.finish(output.strip().split("\n") if code else [])

@@ -23,6 +23,7 @@ PR_SET_CHILD_SUBREAPER = 36
 _running = set()  # pids of the programs that run() and capture() wait for at the moment
 _start_lock = threading.Lock()  # held from a fork until its pid is in _running
 REAP_EVERY_S = 0.02
+KILL_WAIT_S = 10
 
 
 @dataclass
@@ -159,9 +160,15 @@ def _command(pid):
 
 
 def _kill_session(leader):
-    for pid, stat in _processes():
-        if stat["session"] == leader:
+    """Kills until nobody of the session is seen alive; one that forks meanwhile is met in the next round."""
+    end = time.monotonic() + KILL_WAIT_S
+    while time.monotonic() < end:
+        alive = [pid for pid, stat in _processes() if stat["session"] == leader and stat["state"] not in "ZX"]
+        if not alive:
+            return
+        for pid in alive:
             _kill(pid)
+        time.sleep(REAP_EVERY_S)
 
 
 def _kill(pid):
