@@ -560,7 +560,8 @@ class Droverd:
 
     def wait_ready(self, deadline=20.0, count=None):
         """Every worker process has said ready."""
-        self.wait_event("worker.ready", deadline, count or self.processes_wanted())
+        # A worker says so itself, too; what counts is that the master has heard it.
+        self.wait_event("worker.ready", deadline, count or self.processes_wanted(), role="droverd")
         return self
 
     def tail(self, count=40):
@@ -624,8 +625,7 @@ class Result:
 
 
 def clean_env(extra=None):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("DROVER_REDIS", "NOTIFY_", "LISTEN_", "WATCHDOG_"))}
-    env["DROVER_LIBEXEC_DIR"] = os.path.join(BUILD, "workers")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("DROVER_REDIS", "DROVER_LIBEXEC", "NOTIFY_", "LISTEN_", "WATCHDOG_"))}
     env.update(extra or {})
     return env
 
