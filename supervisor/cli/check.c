@@ -1,0 +1,221 @@
+/* drover check: the configuration, before droverd reads it. */
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/exit_code.h"
+#include "common/base/json_text.h"
+#include "supervisor/cli/connect.h"
+#include "supervisor/cli/output.h"
+
+#define OUTPUT_BYTES_MAX ((size_t)64 * 1024 * 1024)
+
+struct check_values {
+    const char *config;
+    struct cli_list set;
+    bool explain, effective, json;
+};
+
+static const struct cli_option options[] = {
+    { .name = "config",
+      .letter = 'c',
+      .kind = CLI_TEXT,
+      .arg = "FILE",
+      .at = offsetof(struct check_values, config),
+      .help = "the configuration; " CLI_CONFIG_FILE " unless given" },
+    { .name = "set",
+      .kind = CLI_LIST,
+      .arg = "KEY=VALUE",
+      .at = offsetof(struct check_values, set),
+      .help = "as if the file said so; may be given again, as with droverd" },
+    { .name = "explain",
+      .kind = CLI_FLAG,
+      .at = offsetof(struct check_values, explain),
+      .help = "what KEY means, its type, default and range; without KEY: all keys" },
+    { .name = "effective",
+      .kind = CLI_FLAG,
+      .at = offsetof(struct check_values, effective),
+      .help = "every value in force and where it came from; secrets are masked" },
+    { .name = "json",
+      .kind = CLI_FLAG,
+      .at = offsetof(struct check_values, json),
+      .help = "for programs" },
+};
+
+static int cli_check(int argc, char **argv);
+
+const struct cli_command cli_check_command = {
+    .name = "check",
+    .summary = "checks the configuration: every mistake with its place, before droverd reads it",
+    .usage = "drover check [-c FILE] [--set KEY=VALUE]... [--effective] [--json]\n"
+             "drover check --explain [KEY]",
+    .about = "Mistakes are printed as FILE:LINE:COLUMN: error: KEY: what is wrong.\n"
+             "Exit status: 0 when droverd would take it (warnings may be printed), 78 when not.",
+    .examples = "is the file right?\ndrover check\n"
+                "what would another value do?\ndrover check --set queues.mail.concurrency=50\n"
+                "where does a value come from?\ndrover check --effective | grep queues.mail\n"
+                "what does a key mean? * stands for any name\n"
+                "drover check --explain 'queues.*.lock'\n",
+    .options = options,
+    .options_count = ARRAY_SIZE(options),
+    .run = cli_check,
+};
+
+static int explain(const char *key)
+{
+    struct buf out = BUF_INIT(OUTPUT_BYTES_MAX);
+    struct error err = { 0 };
+    int r = config_explain(key, &out, &err);
+
+    if (r < 0)
+        output_error("%s", err.text);
+    else if (!output_flush(&out))
+        r = -EIO;
+    buf_done(&out);
+    return r < 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+}
+
+/* Splits KEY=VALUE in place; false when there is no '='. */
+static bool split_override(const char *given, struct config_override *out, char **out_key)
+{
+    const char *equals = strchr(given, '=');
+
+    if (!equals || equals == given)
+        return false;
+    *out_key = strndup(given, (size_t)(equals - given));
+    out->key = *out_key;
+    out->value = equals + 1;
+    return *out_key != NULL;
+}
+
+static void print_finding_json(const struct config_finding *finding, bool first, struct buf *out)
+{
+    (void)buf_append_text(out, first ? "{" : ",{");
+    output_member_text(out, true, "severity", finding->warning ? "warning" : "error",
+                       finding->warning ? 7 : 5);
+    output_member_text(out, false, "file", finding->file, strlen(finding->file));
+    output_member_number(out, false, "line", finding->line);
+    output_member_number(out, false, "column", finding->column);
+    output_member_text(out, false, "key", finding->key ? finding->key : "",
+                       finding->key ? strlen(finding->key) : 0);
+    output_member_text(out, false, "text", finding->text, strlen(finding->text));
+    (void)buf_append_char(out, '}');
+}
+
+static void print_report_json(const char *file, const struct config_report *report,
+                              const struct config *config, struct buf *out)
+{
+    (void)buf_append_char(out, '{');
+    output_member_text(out, true, "file", file, strlen(file));
+    (void)buf_printf(out, ",\"ok\":%s", config ? "true" : "false");
+    output_member_number(out, false, "errors", report->errors);
+    output_member_number(out, false, "warnings", report->count - report->errors);
+    (void)buf_append_text(out, ",\"findings\":[");
+    for (size_t i = 0; i < report->count; i++)
+        print_finding_json(&report->findings[i], i == 0, out);
+    (void)buf_append_text(out, "]}\n");
+}
+
+static void print_summary(const char *file, const struct config_report *report,
+                          const struct config *config, struct buf *out)
+{
+    size_t warnings = report->count - report->errors;
+    unsigned int jobs = 0, processes = 0;
+
+    for (size_t i = 0; i < config->queues_count; i++) {
+        jobs += config->queues[i].concurrency;
+        processes += config->queues[i].processes;
+    }
+    output_text(out, file, strlen(file));
+    (void)buf_printf(out, ": good: %zu queue%s, %u worker process%s, %u job%s at once",
+                     config->queues_count, config->queues_count == 1 ? "" : "s", processes,
+                     processes == 1 ? "" : "es", jobs, jobs == 1 ? "" : "s");
+    if (warnings > 0)
+        (void)buf_printf(out, "; %zu warning%s", warnings, warnings == 1 ? "" : "s");
+    (void)buf_append_char(out, '\n');
+}
+
+/* What goes to stdout; findings for people go to stderr before it. */
+static int print_result(const struct check_values *values, const char *file,
+                        const struct config_report *report, const struct config *config,
+                        struct buf *out)
+{
+    struct error err = { 0 };
+    int r = 0;
+
+    if (!values->json || (values->effective && config))
+        cli_print_findings(report);
+    if (values->effective && config && values->json)
+        r = config_print_effective_json(config, out, &err);
+    else if (values->effective && config)
+        r = config_print_effective(config, out, &err);
+    else if (values->json)
+        print_report_json(file, report, config, out);
+    else if (config)
+        print_summary(file, report, config, out);
+    else
+        (void)fprintf(stderr, "drover: %s: %zu error%s\n", file, report->errors,
+                      report->errors == 1 ? "" : "s");
+    if (r < 0)
+        output_error("%s", err.text);
+    return r;
+}
+
+static int check_file(const struct check_values *values, const struct config_override *overrides)
+{
+    const char *file = values->config ? values->config : CLI_CONFIG_FILE;
+    _cleanup_(config_freep) struct config *config = NULL;
+    struct buf out = BUF_INIT(OUTPUT_BYTES_MAX);
+    struct config_report report;
+    int r = config_load(file, overrides, values->set.count, &config, &report);
+    int code = EXIT_CODE_OK;
+
+    if (r < 0 && report.count == 0) {
+        output_error("read %s: %s", file, strerror(-r));
+        code = EXIT_CODE_FAILED;
+    } else {
+        if (print_result(values, file, &report, config, &out) < 0 || !output_flush(&out))
+            code = EXIT_CODE_FAILED;
+        if (!config)
+            code = EXIT_CODE_CONFIG;
+    }
+    config_report_done(&report);
+    buf_done(&out);
+    return code;
+}
+
+static int cli_check(int argc, char **argv)
+{
+    struct check_values values = { 0 };
+    struct config_override overrides[ARRAY_SIZE(values.set.items)];
+    char *keys[ARRAY_SIZE(values.set.items)] = { NULL };
+    _cleanup_(freep) const char **words = calloc((size_t)argc, sizeof(*words));
+    size_t words_count = 0;
+    int code = EXIT_CODE_OK;
+
+    if (!words)
+        return EXIT_CODE_FAILED;
+    switch (cli_parse("check", argc, argv, &values, words, &words_count)) {
+    case CLI_PARSED_HELP:
+        return EXIT_CODE_OK;
+    case CLI_PARSED_WRONG:
+        return EXIT_CODE_USAGE;
+    case CLI_PARSED_GO_ON:
+    default:
+        break;
+    }
+    if (words_count > (values.explain ? 1 : 0))
+        return cli_usage_error("check", "unexpected \"%s\"%s", words[words_count - 1],
+                               values.explain ? "" : "; a file is named with -c");
+    if (values.explain)
+        return explain(words_count ? words[0] : NULL);
+    for (size_t i = 0; code == EXIT_CODE_OK && i < values.set.count; i++) {
+        if (!split_override(values.set.items[i], &overrides[i], &keys[i]))
+            code =
+                cli_usage_error("check", "--set needs KEY=VALUE, not \"%s\"", values.set.items[i]);
+    }
+    if (code == EXIT_CODE_OK)
+        code = check_file(&values, overrides);
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+        free(keys[i]);
+    return code;
+}

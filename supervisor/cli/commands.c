@@ -1,0 +1,11 @@
+#include "supervisor/cli/command.h"
+
+#include "common/base/attr.h"
+
+const struct cli_command *const cli_commands[] = {
+    &cli_check_command,
+    &cli_add_command,
+    &cli_status_command,
+};
+
+const size_t cli_commands_count = ARRAY_SIZE(cli_commands);
