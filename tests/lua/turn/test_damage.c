@@ -172,8 +172,10 @@ Test(damage, other_endings)
           "field 1 failedReason \"opts are broken\"\nfield 1 opts {}\nfield 1 stacktrace "
           "[s]\nfield 1 atm 3\nis $quarantine:1:1:fields opts={x\n"
           "events failed jobId=1 failedReason=opts are broken prev=active | drained\n" },
-        { "data that is no JSON becomes a string", "active 1 data={x atm=many\nturn ; c 1\nfield 1 "
-                                                   "data \"{x\"\nis :failed 1=1000000\n" },
+        { "data that is no JSON becomes a string",
+          "active 1 data={x atm=many\nturn ; c 1\n+ EVAL \"assert(cjson.decode(redis.call('HGET', "
+          "KEYS[1], 'data')) == '{x')\" 1 :1\n"
+          "is :failed 1=1000000\n" },
         { "parts of wrong kinds are put aside",
           "active 1 atm=x\n+ SET :1:logs l\n+ SET :1:processed p\n+ SET :1:failed f\n+ SET "
           ":1:dependencies d\n+ SET :1:unsuccessful u\n"
