@@ -260,7 +260,7 @@ Test(supervisor, names_the_signal_of_a_death)
     add_queue(crash, 1, 1);
     start();
     run_until("worker.restart_delayed", 1);
-    expect_text("worker.exited", 0, "cause", "signal 11 (SIGSEGV)");
+    expect_text("worker.exited", 0, "cause", "signal 10 (SIGUSR1)");
     supervisor_ask_to_end(supervisor);
     cr_expect(run_to_the_end() == EXIT_CODE_OK);
 }
@@ -462,6 +462,53 @@ Test(supervisor, a_worker_that_is_killed_is_replaced)
     cr_expect(number_of("worker.spawned", 2, "slot") == number_of("worker.exited", 0, "slot"));
     supervisor_ask_to_end(supervisor);
     cr_expect(run_to_the_end() == EXIT_CODE_OK);
+}
+
+Test(supervisor, a_success_clears_the_back_off)
+{
+    char serve[] = "serve";
+
+    add_queue(serve, 1, 1);
+    start();
+    for (size_t i = 0; i < 3; i++) {
+        run_until("worker.ready", i + 1);
+        if (i == 1)
+            clock_shift_for_tests(2000); /* this one settles; those before and after it do not */
+        cr_assert(kill((pid_t)number_of("worker.spawned", i, "pid"), SIGKILL) == 0);
+    }
+    run_until("worker.ready", 4);
+    cr_expect(count_lines("worker.restart_delayed") == 2);
+    cr_expect(number_of("worker.restart_delayed", 1, "failures") == 1);
+    supervisor_ask_to_end(supervisor);
+    cr_expect(run_to_the_end() == EXIT_CODE_OK);
+}
+
+Test(supervisor, reads_all_that_a_dead_worker_had_said)
+{
+    char many[] = "many-frames";
+
+    add_queue(many, 1, 1);
+    start();
+    run_until("worker.ready", 1);
+    supervisor_ask_to_end(supervisor);
+    cr_expect(run_to_the_end() == EXIT_CODE_OK);
+    cr_expect(number_of("worker.exited", 0, "completed") == 3, "the 101st frame says so");
+}
+
+Test(supervisor, a_drain_does_not_lengthen_the_start)
+{
+    char never[] = "never-ready";
+
+    config.start_timeout_ms = 5000;
+    config.drain_timeout_ms = 600000;
+    add_queue(never, 1, 1);
+    start();
+    run_until("worker.spawned", 1);
+    supervisor_ask_to_end(supervisor);
+    run_until("worker.draining", 1);
+    clock_shift_for_tests(5000);
+    cr_expect(run_to_the_end() == EXIT_CODE_FAILED);
+    expect_text("worker.killed", 0, "why", "not ready in time");
 }
 
 /* What systemd would hear, on a socket of the test. */
