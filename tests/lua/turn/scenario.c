@@ -485,7 +485,13 @@ static void look(struct run *run, const char *rest)
     const char *verb = word(run, 0);
     struct buf out = BUF_INIT(TEXT_MAX);
 
-    if (!strcmp(verb, "reply")) {
+    if (!strcmp(verb, "refused")) {
+        size_t len = strlen(rest);
+
+        if (!run->reply || run->reply->type != REDIS_REPLY_ERROR ||
+            strncmp(run->reply->str, rest, len) != 0)
+            broken(run, "not refused with %s", rest);
+    } else if (!strcmp(verb, "reply")) {
         show_reply(run, &out);
         expect(run, "reply", buf_text(&out), rest);
     } else if (!strcmp(verb, "is")) {
@@ -540,7 +546,7 @@ static void do_line(struct run *run, const char *rest)
         stalled_or_leave(run);
     else if (!strcmp(verb, "loose"))
         run->loose = true;
-    else if (strstr(" reply is field has events events-of ttl ", verb))
+    else if (strstr(" reply refused is field has events events-of ttl ", verb))
         look(run, rest);
     else
         broken(run, "unknown verb %s", verb);
@@ -616,6 +622,8 @@ static bool run_row(const struct scenario *row, redisContext *redis)
     *run =
         (struct run){ .row = row, .redis = redis, .now = "1000000", .calls = 1, .last_event = "0" };
     if (setjmp(run->left) == 0) {
+        tell(run, "CONFIG SET maxmemory 0");
+        tell(run, "REPLICAOF NO ONE");
         tell(run, "FLUSHALL");
         run_lines(run);
         run->good = true;

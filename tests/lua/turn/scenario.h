@@ -14,6 +14,7 @@
  *   renew ID TOKEN ATS [...]      outcome NEWEST [ID TOKEN CALL]... [known ID TOKEN]...
  *   stalled MAX                   leave
  *   reply TEXT                    what the last call answered
+ *   refused WORD                  the last call was answered by that error
  *   is KEY TEXT                   what a key holds, see scenario_show; none: "-"
  *   field ID NAME TEXT            one field of a job; "-" when absent
  *   has ID NAME TEXT              it contains TEXT
