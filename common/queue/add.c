@@ -72,6 +72,10 @@ static int check_id(const struct bytes *id, struct error *err)
     if (colons != 0 && colons != 2)
         return error_set(err, -EINVAL, "id \"%.*s\" contains ':', which separates parts of keys",
                          shown, id->data);
+    /* Stock clients let it pass, and the queue is broken from then on. */
+    if (queue_is_key_name(id->data, id->len))
+        return error_set(err, -EINVAL, "id \"%.*s\" is the name of a key of the queue itself",
+                         shown, id->data);
     if (text_utf8_prefix(id->data, id->len) < id->len)
         return error_set(err, -EINVAL, "id is not valid UTF-8");
     return 0;

@@ -28,6 +28,22 @@ static const char *const suffixes[] = {
 };
 _Static_assert(ARRAY_SIZE(suffixes) == QUEUE_KEY_COUNT, "a suffix per key");
 
+bool queue_is_key_name(const char *id, size_t len)
+{
+    /* Names of keys that drover itself does not use, but peers do. */
+    static const char *const others[] = { "repeat", "priority", "delay" };
+
+    for (size_t i = 0; i < QUEUE_KEY_COUNT; i++) {
+        if (strlen(suffixes[i]) == len && memcmp(suffixes[i], id, len) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        if (strlen(others[i]) == len && memcmp(others[i], id, len) == 0)
+            return true;
+    }
+    return false;
+}
+
 static struct bytes take_bytes(char *text)
 {
     return (struct bytes){ .data = text, .len = text ? strlen(text) : 0 };

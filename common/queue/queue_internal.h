@@ -94,4 +94,8 @@ redis_reply_cb queue_on_number;
 struct bytes queue_reply_bytes(const redisReply *reply); /* absent for nil; borrowed */
 uint64_t queue_reply_uint(const redisReply *reply, uint64_t fallback);
 
+/* True when a job of this id would have the key of something else, as "wait" or "meta" (queue.c).
+ */
+bool queue_is_key_name(const char *id, size_t len);
+
 void options_cache_free(struct options_cache *cache);

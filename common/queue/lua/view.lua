@@ -10,10 +10,10 @@
 
 local id = ARGV[3]
 local job = P .. id
-local fields = redis.call('HGETALL', job)
-if #fields == 0 then
+if redis.call('TYPE', job).ok ~= 'hash' then
     return {}
 end
+local fields = redis.call('HGETALL', job)
 
 local sets = {
     { k_completed, 'completed' }, { k_failed, 'failed' }, { k_delayed, 'delayed' },

@@ -383,6 +383,9 @@ Test(look, view_tells_lock_and_logs)
     cr_expect(seen.lock_ms > 20000 && seen.lock_ms <= 30000 && seen.logs == 2);
     view_job("2");
     cr_expect(!seen.found);
+    redis_says("LPUSH bull:q:wait 1");
+    view_job("wait"); /* a key, but no job */
+    cr_expect(!seen.found);
 }
 
 /* ---- history ---- */

@@ -50,6 +50,10 @@ Test(spec, ids)
         { "0:", false },
         { "0:1:2", false },
         { "\xff", false },
+        { "wait", false },
+        { "stalled-check", false },
+        { "repeat", false },
+        { "waiting", true },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
