@@ -10,10 +10,11 @@
 #include "supervisor/cli/connect.h"
 #include "supervisor/cli/output.h"
 
-#define DATA_BYTES_MAX  ((size_t)64 * 1024 * 1024) /* of one job */
-#define CHUNK_BYTES_MAX ((size_t)1024 * 1024) /* of data in one script, unless one job is bigger \
-                                               */
-#define COUNT_MAX       10000000
+#define DATA_BYTES_MAX ((size_t)64 * 1024 * 1024) /* of one job */
+#define CHUNK_BYTES_MAX                                                      \
+    ((size_t)1024 * 1024) /* of data in one script, unless one job is bigger \
+                           */
+#define COUNT_MAX 10000000
 
 struct add_values {
     struct cli_where where;

@@ -197,6 +197,14 @@ static size_t width_of(const char *text)
     return width;
 }
 
+/* Without blanks at its end: the last cells may be empty. */
+static void end_row(struct buf *out)
+{
+    while (out->len > 0 && out->data[out->len - 1] == ' ')
+        out->data[--out->len] = '\0';
+    (void)buf_append_char(out, '\n');
+}
+
 void output_table_print(const struct output_table *table, struct buf *out)
 {
     size_t widths[TABLE_COLUMNS_MAX] = { 0 }, column = 0;
@@ -218,7 +226,10 @@ void output_table_print(const struct output_table *table, struct buf *out)
             (void)buf_printf(out, "%*s%s", pad, "", cell);
         else
             (void)buf_printf(out, "%s%*s", cell, last ? 0 : pad, "");
-        (void)buf_append_text(out, last ? "\n" : "  ");
+        if (last)
+            end_row(out);
+        else
+            (void)buf_append_text(out, "  ");
         column = last ? 0 : column + 1;
     }
 }
