@@ -486,11 +486,16 @@ Test(supervisor, a_success_clears_the_back_off)
 Test(supervisor, reads_all_that_a_dead_worker_had_said)
 {
     char many[] = "many-frames";
+    siginfo_t info;
 
     add_queue(many, 1, 1);
     start();
     run_until("worker.ready", 1);
     supervisor_ask_to_end(supervisor);
+    run_until("worker.draining", 1);
+    cr_assert(
+        waitid(P_PID, (id_t)number_of("worker.spawned", 0, "pid"), &info, WEXITED | WNOWAIT) == 0,
+        "all is said before the loop turns again");
     cr_expect(run_to_the_end() == EXIT_CODE_OK);
     cr_expect(number_of("worker.exited", 0, "completed") == 3, "the 101st frame says so");
 }
