@@ -46,14 +46,14 @@ DAMAGES = {
     "opts-attempts-huge": (field("opts", '{"attempts":1e300}'), ENDS),
     "opts-backoff-number-text": (field("opts", '{"attempts":2,"backoff":"soon"}'), FAILS),
     "opts-keep-odd": (field("opts", '{"attempts":0,"removeOnComplete":{"count":"x"}}'), FAILS),
-    "opts-bytes": (field("opts", "\udcff\udcfe\udc00{"), FAILS),
+    "opts-bytes": (field("opts", "\udcff\udcfe\0{"), FAILS),
     "opts-deep": (field("opts", '{"a":' * 3000 + "1" + "}" * 3000), ENDS),
     "opts-missing": (without("opts"), ENDS),
     "data-no-json": (field("data", "{{{"), ENDS),
     "data-missing": (without("data"), ENDS),
-    "data-bytes": (field("data", "\udc80\udcff\udc00"), ENDS),
+    "data-bytes": (field("data", "\udc80\udcff\0"), ENDS),
     "name-missing": (without("name"), ENDS),
-    "name-bytes": (field("name", "\udcff\udcc3\udc28"), ENDS),
+    "name-bytes": (field("name", "\udcff\udcc3("), ENDS),
     "name-long": (field("name", "n" * 100000), ENDS),
     "timestamp-text": (field("timestamp", "yesterday"), ENDS),
     "delay-text": (field("delay", "later"), ENDS),
@@ -136,7 +136,7 @@ class Corrupt(QueueCase):
         ids = Producer(self.r, "good").many(10)
         config = {name: {"concurrency": 1, "handler": "noop"} for name in
                   ("good", "bad-wait", "bad-active", "bad-meta", "bad-events", "bad-delayed", "bad-marker")}
-        daemon = self.droverd({"queues": config}, wait=False)
+        daemon = self.droverd({"queues": config, "stop": {"drain_timeout": "1s"}}, wait=False)
         self.ends("good", completed=len(ids))
         for name in config:
             if name in ("good", "bad-meta", "bad-events"):

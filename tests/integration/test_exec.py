@@ -117,10 +117,13 @@ class Exec(QueueCase):
         wait_until(lambda: not [p for p in pids if rig.Proc(p).alive], 5, "the whole group is gone")
 
     def test_a_soft_end_is_enough_for_a_program_that_obeys(self):
-        polite = self.script("polite", "#!/bin/sh\ntrap 'echo bye >&2; exit 0' TERM\nsleep 300 & wait\n")
+        said = os.path.join(self.scratch, "said")
+        polite = self.script("polite", f"#!/bin/sh\ntrap 'echo bye > {said}; exit 0' TERM\nsleep 300 & wait\n")
         (job,) = self.run_jobs([("slow", {}, {})], {
-            "timeout": "300ms", "kill_grace": "60s", "handler": {"exec": [polite]}}, completed=0, failed=1)
+            "timeout": "2s", "kill_grace": "2s", "handler": {"exec": [polite]}}, completed=0, failed=1)
         self.assertRegex(job["failedReason"], "timed out", "even when the program then says 0")
+        with open(said, encoding="ascii") as f:
+            self.assertEqual("bye\n", f.read())
 
     def test_a_background_child_that_keeps_stdout_open_hangs_nothing(self):
         trace = os.path.join(self.scratch, "pids")

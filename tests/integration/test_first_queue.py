@@ -148,7 +148,7 @@ class Retries(QueueCase):
             producer.add("ok", jobId="gone", attempts=1, removeOnFail=True)
         self.droverd({"defaults": {"attempts": 5}, "queues": {
             "fills": {"concurrency": 2, **rows, "types": {"typed": {"attempts": 4, "handler": {"exec": [bad]}}}},
-            "enforced": {"concurrency": 2, **rows, "enforce": True, "keep": {"failed": "all"},
+            "enforced": {"concurrency": 2, **rows, "enforce": True, "keep": {"failed": 100},
                          "types": {"typed": {"attempts": 4, "handler": {"exec": [bad]}}}}}})
         view = self.ends("fills", failed=3)
         self.assertEqual(("2", "3", "4"), tuple(view.job(i)["atm"] for i in ("own", "zero", "typed")))

@@ -154,7 +154,7 @@ export class Rig {
     fs.writeFileSync(file, JSON.stringify(full, null, 1));
     const child = spawn(program('droverd'), ['-c', file], {
       stdio: ['ignore', 'ignore', 'pipe'], cwd: '/',
-      env: { ...process.env, DROVER_LIBEXEC_DIR: path.join(build, 'workers'), ...env },
+      env: { ...process.env, ...env },
     });
     const daemon = new Droverd(child, full, file);
     this.daemons.push(daemon);
