@@ -1,0 +1,29 @@
+/* Any text as a Redis URL: refused with a text, or an endpoint that is one of the two kinds. */
+#include <errno.h>
+#include <string.h>
+
+#include "common/config/config.h"
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *text = strndup((const char *)data, size);
+    struct config_redis redis = { 0 };
+    struct error err = { 0 };
+    int result;
+
+    if (!text)
+        return 0;
+    result = config_parse_redis_url(text, &redis, &err);
+    if (result == 0) {
+        assert((redis.host != NULL) != (redis.path != NULL));
+        assert(!redis.host || (*redis.host && redis.port > 0));
+        assert(!redis.path || (redis.path[0] == '/' && redis.port == 0));
+        assert(strcmp(redis.url, text) == 0);
+    } else {
+        assert(err.code < 0 && err.text[0] && !redis.url && !redis.host && !redis.path);
+    }
+    config_redis_done(&redis);
+    free(text);
+    return 0;
+}
