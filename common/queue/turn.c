@@ -65,7 +65,9 @@ static void options_keep(struct options_slot *slot, struct bytes text,
     memcpy(copy, text.data, text.len);
     copy[text.len] = '\0';
     free(slot->text);
-    *slot = (struct options_slot){ copy, text.len, *options };
+    slot->text = copy;
+    slot->len = text.len;
+    slot->options = *options;
 }
 
 /* Only texts that could be read are kept. */

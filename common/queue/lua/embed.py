@@ -81,7 +81,7 @@ def main(argv):
     names = [os.path.basename(path)[: -len(".lua")] for path in paths]
     c_names = ["queue_script_" + name.replace("-", "_") for name in names]
     body = ["/* Made by common/queue/lua/embed.py from the scripts beside it. */",
-            '#include "common/queue/lua/queue_scripts.h"', ""]
+            '#include "common/queue/lua/queue_scripts.h"', '#include "common/queue/queue.h"', ""]
     for path, name, c_name in zip(paths, names, c_names):
         text = strip(resolve(path, {os.path.normpath(path)}), path)
         sha = hashlib.sha1(text.encode()).hexdigest()
@@ -91,9 +91,9 @@ def main(argv):
     body += ["const struct redis_script *const queue_scripts[] = {"]
     body += [f"    &{c_name}," for c_name in c_names] + ["    NULL,", "};", ""]
     head = ["/* Made by common/queue/lua/embed.py: the scripts, see common/queue/lua. */",
-            "#pragma once", "", '#include "common/redis/redis.h"', ""]
+            "#pragma once", "", '#include "common/queue/queue.h"', ""]
     head += [f"extern const struct redis_script {c_name};" for c_name in c_names]
-    head += ["extern const struct redis_script *const queue_scripts[];", ""]
+    head += [""]
     for path, lines in ((out_c, body), (out_h, head)):
         with open(path, "w", encoding="utf-8") as file:
             file.write("\n".join(lines))

@@ -17,23 +17,19 @@
 --            g give back     no attempt; to the front
 --          keep: "" all, "0" none, else "count age limit", count -1 any, age in seconds or -1
 -- Result  1 waiting (wait and prioritized)  2 active  3 due time (ms) of the first delayed job, 0 none
---         4 limited for (ms)  5 flags: 1 paused, 2 maxed, 4 more due than promoted
+--         4 limited for (ms)  5 flags: 1 paused, 2 maxed, 4 more due, or more ids without
+--         a job, than one call deals with: call again
 --         6 ids without a job dropped  7 damaged jobs put into `failed` instead of being fetched
 --         8 0 when all jobs are settled, else an array: per job 0, a code of 5.7, or text: damaged, and why
 --         then per fetched job an array: name, data, opts, timestamp, priority, atm, ats (before this
 --         fetch), stc, defa, stacktrace, rjk, parentKey (nil when absent), id
--- Bounds  64 settled and 64 fetched jobs; PROMOTE_MAX promoted; TRIM_MAX removed by each keep rule;
---         LOOK_MAX ids looked at. An ordinary job costs 3 commands at its end, 4 at its fetch.
+-- Bounds  64 settled and 64 fetched jobs; PROMOTE_MAX promoted and LOOK_MAX ids looked at (lib/fetch.lua);
+--         TRIM_MAX removed by each keep rule (lib/keep.lua). An ordinary job costs 3 commands at its end, 4 at its fetch.
 -- Repeat  refused: the number of the last executed call is kept for an hour in drover:{tag}:turn:<uuid>,
 --         and a call whose number is not higher does nothing. outcome.lua raises it.
 -- Failure all that is shared (the queue's own keys) is looked at before the first write; what belongs to one
 --         job is looked at before that job's first write. The first write frees (a DEL), so that jobs can be
 --         settled on a server that has no memory left.
-
-local PROMOTE_MAX = 200
-local TRIM_MAX = 1000
-local LOOK_MAX = 256
-local FIELDS_LAST = 12
 
 --- include lib/keys.lua
 local now_text, uuid, call_text, lock_ms, worker = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -86,89 +82,15 @@ own.settings_read = true
 redis.call('DEL', turn_key)
 redis.call('SET', turn_key, call_text, 'EX', '3600')
 
+--- include lib/keep.lua
+--- include lib/fetch.lua
+
 -- ---- 2. Settle.
 
 local STRIDE = { c = 5, f = 7, x = 7, r = 5, R = 5, l = 6, d = 4, g = 3 }
 local ids, keys, tokens, kinds, offsets, lock_keys = {}, {}, {}, {}, {}, {}
 local codes, all_settled, ended = {}, true, false
-local added_completed, gone_keys, rules, given_back = {}, {}, {}, {}
-local promoted -- nil until promote has run
-
-local function parts_of(key)
-    return key, key .. ':logs', key .. ':dependencies', key .. ':processed', key .. ':failed', key .. ':unsuccessful'
-end
-
--- Runs command for all of list, in bounded pieces.
-local function in_pieces(command, key, list)
-    for first = 1, #list, 2000 do
-        local last = math.min(first + 1999, #list)
-        if key then
-            redis.call(command, key, unpack(list, first, last))
-        else
-            redis.call(command, unpack(list, first, last))
-        end
-    end
-end
-
--- A due job whose data is damaged, or whose hash is gone, must not stop the others.
-local ghosts, quarantined = 0, 0
-
-local function quarantine(id, problem)
-    pcall(condemn, id, damaged(problem))
-    quarantined = quarantined + 1
-end
-
-local function promote_one(id, plain)
-    local key = P .. id
-    local priority = redis.pcall('HGET', key, 'priority')
-    if type(priority) == 'table' then
-        return quarantine(id, key .. ' is not a hash')
-    elseif not priority and redis.call('EXISTS', key) == 0 then
-        ghosts = ghosts + 1
-        return
-    elseif not is_whole(priority) then
-        return quarantine(id, whole_problem('priority', priority))
-    end
-    if not priority or priority == '0' then
-        plain[#plain + 1] = id
-    else
-        put_waiting(own, id, tonumber(priority))
-    end
-    redis.call('HSET', key, 'delay', '0')
-    tell(own, 'waiting', 'jobId', id, 'prev', 'delayed')
-end
-
-local more_due = false
-local function promote()
-    promoted = true
-    if not head[2] or tonumber(head[2]) >= (now + 1) * 4096 then
-        return
-    end
-    local due = redis.call('ZRANGEBYSCORE', k_delayed, '-inf', whole((now + 1) * 4096 - 1), 'LIMIT', '0',
-        PROMOTE_MAX + 1)
-    if #due > PROMOTE_MAX then
-        more_due, due[#due] = true, nil
-    end
-    redis.call('ZREM', k_delayed, unpack(due))
-    local plain = {}
-    for _, id in ipairs(due) do
-        promote_one(id, plain)
-    end
-    if #plain > 0 then
-        redis.call('LPUSH', own.paused and k_paused or k_wait, unpack(plain))
-        own.work = true
-    end
-end
-
--- Not kept: the job disappears with all its parts.
-local function forget(key, parent)
-    if parent then
-        parent_child_removed(parent, key)
-    end
-    local size = #gone_keys
-    gone_keys[size + 1], gone_keys[size + 2], gone_keys[size + 3], gone_keys[size + 4], gone_keys[size + 5],
-        gone_keys[size + 6] = parts_of(key)
-end
+local added_completed, given_back = {}, {}
 
 local function leave_active(id, key)
     local was_active = redis.call('LREM', k_active, '-1', id)
@@ -200,8 +122,7 @@ local function finish(job, target, field, value, keep)
             redis.call('HDEL', key, 'defa')
         end
         if keep ~= '' then
-            rules[#rules + 1] = target
-            rules[#rules + 1] = keep
+            note_rule(target, keep)
         end
     end
     tell(own, failed and 'failed' or 'completed', 'jobId', id, field, value, 'prev', 'active')
@@ -377,8 +298,7 @@ local function settle_ordinary(at, fields)
         local size = #added_completed
         added_completed[size + 1], added_completed[size + 2] = now_text, id
         if keep ~= '' then
-            rules[#rules + 1] = k_completed
-            rules[#rules + 1] = keep
+            note_rule(k_completed, keep)
         end
     end
     redis.pcall('XADD', k_events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
@@ -467,202 +387,12 @@ local function settle_batch()
     end
 end
 
--- Removes finished jobs, oldest first, with what hangs on them.
-local function trim(target, removed)
-    for _, id in ipairs(removed) do
-        local key = P .. id
-        local parent_key = redis.pcall('HGET', key, 'parentKey')
-        local parent = type(parent_key) == 'string' and parent_of(parent_key) or nil
-        if parent and not parent_problem(parent) then
-            parent_child_removed(parent, key)
-        end
-        forget(key)
-    end
-    in_pieces('ZREM', target, removed)
-end
-
--- One keep rule over the whole of `target` (5.3). More than TRIM_MAX are left to later calls.
-local function apply_rule(target, keep)
-    local most, age, limit = string.match(keep, '^(%S+) (%S+) (%S+)$')
-    most, age, limit = tonumber(most), tonumber(age), tonumber(limit)
-    if age and age >= 0 then
-        local cut = string.format('%.0f', math.floor(now - age * 1000))
-        trim(target, redis.call('ZREVRANGEBYSCORE', target, cut, '-inf', 'LIMIT', '0',
-            math.min(limit or TRIM_MAX, TRIM_MAX)))
-    end
-    if most and most > 0 then
-        local extra = redis.call('ZCARD', target) - most
-        if extra > 0 then
-            trim(target, redis.call('ZRANGE', target, '0', math.min(extra, TRIM_MAX) - 1))
-        end
-    end
-end
-
 if count > 0 then
     settle_batch()
-    local applied = {}
-    for at = 1, #rules, 2 do
-        local name = rules[at] .. ' ' .. rules[at + 1]
-        if not applied[name] then
-            applied[name] = true
-            apply_rule(rules[at], rules[at + 1])
-        end
-    end
-    in_pieces('DEL', nil, gone_keys)
+    apply_rules()
 end
 
 -- ---- 3. Fetch.
-
-local taken, taken_ids, taken_bytes, limited, limit_max = {}, {}, 0, 0, nil
-
--- How many jobs the rate limit of the queue leaves (4.1); nil without one.
-local function limit_room()
-    limit_max = tonumber(settings[3] or nil)
-    if not limit_max then
-        return nil
-    end
-    local used = redis.pcall('GET', k_limiter)
-    used = type(used) == 'string' and tonumber(used) or 0
-    if used < limit_max then
-        return limit_max - used
-    end
-    local ttl = redis.call('PTTL', k_limiter)
-    if ttl == 0 then
-        redis.call('DEL', k_limiter)
-    elseif ttl > 0 then
-        limited = ttl
-        return 0
-    end
-    return nil -- a counter that never expires does not block
-end
-
-local function room()
-    if own.paused or want == 0 then
-        return 0
-    end
-    local most = math.min(want, math.ceil((waiting + prioritized) / math.max(live, 1)))
-    if own.concurrency then
-        most = math.min(most, own.concurrency - redis.call('LLEN', k_active))
-    end
-    return math.ceil(math.min(most, limit_room() or most))
-end
-
--- What forbids to run the job, or nil.
-local function fetch_problem(key, found)
-    if found.err then
-        return key .. ' is not a hash'
-    end
-    local ok = is_whole(found[6]) and is_whole(found[7]) and is_whole(found[8]) and is_whole(found[5])
-        and (not found[4] or tonumber(found[4]))
-    if not ok then
-        return whole_problem('atm', found[6]) or whole_problem('ats', found[7]) or whole_problem('stc', found[8])
-            or whole_problem('priority', found[5]) or 'timestamp is not a number: ' .. quoted(found[4])
-    end
-end
-
--- Looks at one id. Returns false when it would be too much: then it stays where it is.
-local function take(id)
-    local key = P .. id
-    local found = redis.pcall('HMGET', key, 'name', 'data', 'opts', 'timestamp', 'priority', 'atm', 'ats', 'stc',
-        'defa', 'stacktrace', 'rjk', 'parentKey')
-    local problem = fetch_problem(key, found)
-    if taken_ids[id] then
-        return true -- twice in the list: once is enough
-    elseif problem then
-        taken_ids[id] = true
-        quarantine(id, problem)
-    elseif not found[1] and not found[2] and (string.sub(id, 1, 2) == '0:' or redis.call('EXISTS', key) == 0) then
-        ghosts = ghosts + 1 -- no such job, or a marker of an old version
-    else
-        local bytes = taken_bytes + #(found[2] or '') + #(found[3] or '')
-        if bytes > bytes_max and #taken > 0 then
-            return false
-        end
-        taken_bytes, taken_ids[id] = bytes, true
-        found[FIELDS_LAST + 1] = id
-        taken[#taken + 1] = found
-    end
-    return true
-end
-
--- Takes up to `most` jobs from one place: `look_at(n)` lists its next n ids, `remove(n)` removes them.
--- Returns how many ids were removed.
-local function take_from(look_at, remove, most)
-    local removed = 0
-    while #taken < most and removed < LOOK_MAX do
-        local list, used = look_at(most - #taken), 0
-        for _, id in ipairs(list) do
-            if not take(id) then
-                break
-            end
-            used = used + 1
-        end
-        if used > 0 then
-            remove(used)
-        end
-        removed = removed + used
-        if #list == 0 or used < #list then
-            break
-        end
-    end
-    return removed
-end
-
-local function wait_next(n)
-    local list, reversed = redis.call('LRANGE', k_wait, -n, '-1'), {}
-    for at = #list, 1, -1 do
-        reversed[#reversed + 1] = list[at]
-    end
-    return reversed
-end
-
-local function start_taken()
-    local active = {}
-    for at = 1, #taken do
-        local job = taken[at]
-        local id, ats = job[FIELDS_LAST + 1], plus_one(job[7])
-        local key = P .. id
-        active[at] = id
-        redis.call('SET', key .. ':lock', uuid .. ':' .. call_text, 'PX', lock_ms)
-        redis.pcall('XADD', k_events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-        if worker == '' then
-            redis.call('HSET', key, 'processedOn', now_text, 'ats', ats)
-        else
-            redis.call('HSET', key, 'processedOn', now_text, 'ats', ats, 'pb', worker)
-        end
-    end
-    redis.call('LPUSH', k_active, unpack(active))
-    if limit_max then
-        local used = redis.pcall('INCRBY', k_limiter, #taken)
-        local duration = tonumber(settings[4] or nil)
-        if used == #taken and duration then
-            redis.call('PEXPIRE', k_limiter, whole(math.max(math.floor(math.abs(duration)), 1)))
-        end
-    end
-end
-
-local function fetch()
-    waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
-    local most = room()
-    if most <= 0 then
-        return
-    end
-    if waiting > 0 then
-        waiting = waiting - take_from(wait_next, function(n)
-            redis.call('LTRIM', k_wait, '0', -n - 1)
-        end, most)
-    end
-    if waiting == 0 and #taken < most and prioritized > 0 then
-        prioritized = prioritized - take_from(function(n)
-            return redis.call('ZRANGE', k_prioritized, '0', n - 1)
-        end, function(n)
-            redis.call('ZPOPMIN', k_prioritized, n)
-        end, most)
-    end
-    if #taken > 0 then
-        start_taken()
-    end
-end
 
 if want > 0 then
     if not promoted then
@@ -688,7 +418,7 @@ local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'
 -- Markers (3.10): whoever takes wakes the next, as long as something is left; so does whoever makes
 -- room in a queue that was full.
 local left = waiting + prioritized > 0
-if left and (#taken > 0 or own.work or (own.concurrency and ended)) and not own.paused
+if left and (#taken > 0 or own.work or ghosts + quarantined > 0 or (own.concurrency and ended)) and not own.paused
     and (not maxed or #taken > 0) then
     mark_work(own)
     own.marked = true
@@ -713,7 +443,7 @@ if count > 0 or #taken > 0 then
     redis.call('XTRIM', k_events, 'MAXLEN', '~', whole(math.max(events_max or 10000, 0)))
 end
 
-local flags = (own.paused and 1 or 0) + (maxed and 2 or 0) + (more_due and 4 or 0)
+local flags = (own.paused and 1 or 0) + (maxed and 2 or 0) + (more and 4 or 0)
 local reply = { waiting + prioritized, active, due, limited, flags, ghosts, quarantined, all_settled and 0 or codes }
 for at = 1, #taken do
     reply[8 + at] = taken[at]

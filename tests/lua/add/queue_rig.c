@@ -157,6 +157,8 @@ static void print_reply(const redisReply *reply, struct buf *out)
 
 const char *redis_says(const char *format, ...)
 {
+    static char *kept[4096]; /* until the test's process ends: tests compare many of them */
+    static size_t kept_count;
     struct buf out = BUF_INIT((size_t)16 * 1024 * 1024);
     redisReply *reply;
     va_list args;
@@ -170,5 +172,7 @@ const char *redis_says(const char *format, ...)
     freeReplyObject(reply);
     text = buf_take(&out);
     assert(text);
-    return text; /* kept until the test's process ends: tests compare many of them */
+    assert(kept_count < sizeof(kept) / sizeof(kept[0]));
+    kept[kept_count++] = text;
+    return text;
 }

@@ -165,6 +165,18 @@ Test(fetch, promotes_a_bounded_number)
     scenario_run_all(&row, 1);
 }
 
+Test(fetch, looks_at_a_bounded_number)
+{
+    static const struct scenario row = {
+        "a flood of ids without a job",
+        "+ EVAL \"for i = 1, 300 do redis.call('RPUSH', KEYS[1], 'g' .. i) end\" 1 :wait\n"
+        "+ HSET :w name n\n+ LPUSH :wait w\n"
+        "turn want=10\nreply waiting=41 flags=4 ghosts=260 codes=ok jobs=\nis :marker 0=0\n"
+        "turn want=10\nreply active=1 ghosts=40 codes=ok jobs=w\n"
+    };
+    scenario_run_all(&row, 1);
+}
+
 Test(fetch, ghosts_markers_and_damage)
 {
     static const struct scenario rows[] = {
