@@ -57,7 +57,7 @@ static unsigned int hear(void)
         if (poll(&wait, 1, -1) < 0)
             continue;
         got = recv(CHANNEL_FD, &frame, sizeof frame, MSG_DONTWAIT);
-        if (got == 0)
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
             _exit(EXIT_CODE_SUPERVISOR_LOST);
         if (got >= 16)
             return frame.type;
