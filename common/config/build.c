@@ -151,7 +151,7 @@ static size_t count_good(const struct tree_entry *section)
 
 static bool finish_redis(struct build *build, struct config_redis *redis, size_t origins_before)
 {
-    _cleanup_(freep) char *url = strdup(redis->url);
+    _cleanup_(freep) char *url = redis->url ? strdup(redis->url) : NULL; /* the row has a preset */
     _cleanup_(freep) char *username = redis->username ? strdup(redis->username) : NULL;
     char **origins = build->config->origins + origins_before;
     const char *from_url = NULL;

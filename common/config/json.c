@@ -162,7 +162,7 @@ static int read_redis(const json_t *root, struct config *config, struct error *e
         result = read_rows(item, index_of(SCHEMA_REDIS), redis, NULL, config, name, err);
         if (result < 0)
             return result;
-        url = strdup(redis->url);
+        url = redis->url ? strdup(redis->url) : NULL;
         if (!url)
             return error_set(err, -ENOMEM, "no memory for the configuration");
         {

@@ -515,8 +515,10 @@ const char *schema_section_prefix(size_t section_index)
 /* The part of `pattern` after "<prefix>." (all of it for the empty prefix), or NULL. */
 static const char *after_prefix(const char *pattern, const char *prefix)
 {
-    size_t len = strlen(prefix);
+    size_t len;
 
+    assert(pattern && prefix);
+    len = strlen(prefix);
     if (!len)
         return pattern;
     if (strncmp(pattern, prefix, len) != 0 || pattern[len] != '.')

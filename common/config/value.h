@@ -50,3 +50,17 @@ MUST_CHECK int value_from_json(const struct schema_row *row, const json_t *json,
 /* True for a map with an exec or noop key; out_kind is the first of them. */
 bool value_handler_kind(const struct tree_node *node, enum config_handler_kind *out_kind);
 const char *value_handler_name(enum config_handler_kind kind);
+
+/* ---- shared by value.c, value_read.c and value_json.c ---- */
+
+/* The field of a row below its home. */
+#define VALUE_FIELD(base, row, type) (*(type const *)((const char *)(base) + (row)->offset))
+
+/* Frees a NULL-terminated list of texts; NULL is fine. */
+void value_list_free(char **list);
+/* True when `number` is inside the row's range; otherwise which side it is on, and that side's
+ * bound. */
+bool value_in_range(const struct schema_row *row, double number, const char **out_side,
+                    double *out_bound);
+/* The word of a value of a row of type SCHEMA_WORD; "" when there is none. */
+const char *value_word_name(const struct schema_row *row, int word);

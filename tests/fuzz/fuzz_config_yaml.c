@@ -5,7 +5,7 @@
 
 #include "common/base/text.h"
 #include "common/config/load.h"
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
 #define OVERRIDES_MAX 4
 

@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "common/queue/job.h"
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
 static void check_keep(const struct job_keep *keep)
 {

@@ -5,7 +5,7 @@
 
 #include "common/base/json_text.h"
 #include "common/base/text.h"
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
 #define LEVELS_MAX 512u
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/config/config.h"
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

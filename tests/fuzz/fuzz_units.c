@@ -4,7 +4,7 @@
 
 #include "common/base/text.h"
 #include "common/base/units.h"
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
 typedef int parse_fn(const char *text, uint64_t *out, struct error *err);
 typedef const char *print_fn(uint64_t value, char out[UNITS_TEXT_BYTES]);

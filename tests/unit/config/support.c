@@ -1,4 +1,4 @@
-#include "support.h"
+#include "tests/unit/config/support.h"
 
 #include <errno.h>
 

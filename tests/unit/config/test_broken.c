@@ -7,7 +7,7 @@
 
 #include "common/base/fd.h"
 #include "common/base/text.h"
-#include "support.h"
+#include "tests/unit/config/support.h"
 
 #define FILES_LEAST 50
 

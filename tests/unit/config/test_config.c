@@ -7,7 +7,7 @@
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
-#include "support.h"
+#include "tests/unit/config/support.h"
 
 static char scratch[] = "/var/tmp/drover-config-XXXXXX";
 

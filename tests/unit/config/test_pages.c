@@ -1,7 +1,7 @@
 /* What people read is what the table says: the reference page, the man page, conf/drover.yaml. */
 #include "common/base/fd.h"
 #include "common/config/reference.h"
-#include "support.h"
+#include "tests/unit/config/support.h"
 
 static struct buf read_page(const char *path)
 {

@@ -4,7 +4,7 @@
 #include "common/base/text.h"
 #include "common/base/units.h"
 #include "common/config/each.h"
-#include "support.h"
+#include "tests/unit/config/support.h"
 
 /* What is looked for in the effective configuration. */
 struct looking {
