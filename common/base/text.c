@@ -149,7 +149,7 @@ char *text_base64(const void *bytes, size_t len)
 
     if (len > (SIZE_MAX - 1) / 4 * 3 - 2)
         return NULL;
-    text = at = malloc((len + 2) / 3 * 4 + 1);
+    text = at = calloc((len + 2) / 3 * 4 + 1, 1);
     if (!text)
         return NULL;
     for (size_t i = 0; i < len; i += 3) {
@@ -160,6 +160,7 @@ char *text_base64(const void *bytes, size_t len)
             word |= (unsigned int)in[i + 1] << 8;
         if (left > 2)
             word |= in[i + 2];
+        // cppcheck-suppress uninitdata ; this is where it is initialised
         *at++ = letters[word >> 18];
         *at++ = letters[word >> 12 & 63];
         *at++ = left > 1 ? letters[word >> 6 & 63] : '=';

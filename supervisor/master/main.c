@@ -14,7 +14,7 @@
 
 #define DEFAULT_FILE     "/etc/drover/drover.yaml"
 #define OVERRIDES_MAX    64
-#define CONFIG_MAX_BYTES (16u << 20)
+#define CONFIG_MAX_BYTES (16U << 20)
 
 struct command_line {
     const char *file;

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,16 +17,39 @@
 #define STAT_BYTES       4096
 #define REAP_PER_CALL    64
 
+/* Takes a number that may be negative (a process outside any session has -1 in places) and the
+ * blank after it. */
+static bool take_number(const char **at, pid_t *out_number)
+{
+    char *end;
+    long number;
+
+    errno = 0;
+    number = strtol(*at, &end, 10);
+    if (end == *at || *end != ' ' || errno != 0 || number < INT_MIN || number > INT_MAX)
+        return false;
+    *out_number = (pid_t)number;
+    *at = end + 1;
+    return true;
+}
+
 int processes_parse_stat(const char *text, struct process_stat *out_stat)
 {
-    const char *after_name = strrchr(text, ')');
-    int pid, parent, group, session;
-    char state;
+    struct process_stat stat;
+    const char *at = text;
+    pid_t group;
 
-    if (!after_name || sscanf(text, "%d (", &pid) != 1 ||
-        sscanf(after_name + 1, " %c %d %d %d", &state, &parent, &group, &session) != 4)
+    if (!take_number(&at, &stat.pid) || *at != '(')
         return -EINVAL;
-    *out_stat = (struct process_stat){ pid, state, parent, session };
+    at = strrchr(at, ')');
+    if (!at || at[1] != ' ' || !at[2] || at[3] != ' ')
+        return -EINVAL;
+    stat.state = at[2];
+    at += 4;
+    if (!take_number(&at, &stat.parent) || !take_number(&at, &group) ||
+        !take_number(&at, &stat.session))
+        return -EINVAL;
+    *out_stat = stat;
     return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
+#include "common/base/exit_code.h"
 #include "common/base/program_path.h"
 #include "common/base/text.h"
 #include "common/base/uuid.h"
@@ -194,4 +195,25 @@ Test(program_path, looks_in_the_environment_then_beside_then_in_the_configured_f
     remove_program(folder, "drover-test-program");
     remove_program(folder, "drover-test-data");
     cr_expect(rmdir(folder) == 0);
+}
+
+Test(exit_code, has_a_name_and_only_two_are_final)
+{
+    static const struct {
+        int code;
+        const char *name;
+        bool final;
+    } rows[] = {
+        { 0, "ok", false },           { 1, "failed", false },    { 64, "usage", true },
+        { 69, "unavailable", false }, { 70, "software", false }, { 71, "supervisor lost", false },
+        { 78, "config", true },       { 2, NULL, false },        { -1, NULL, false },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const char *name = exit_code_name(rows[i].code);
+
+        cr_expect(name == rows[i].name || (name && rows[i].name && !strcmp(name, rows[i].name)),
+                  "code %d", rows[i].code);
+        cr_expect(exit_code_is_final(rows[i].code) == rows[i].final, "code %d", rows[i].code);
+    }
 }

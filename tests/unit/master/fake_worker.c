@@ -150,6 +150,8 @@ static void start_handler(bool own_session)
         (void)execl("/bin/sleep", "sleep", "77", (char *)NULL);
         _exit(1);
     }
+    while (own_session && getsid(pid) != pid)
+        (void)poll(NULL, 0, 1); /* until the child has left the session */
 }
 
 static void before_ready(int argc, char **argv)
