@@ -51,8 +51,8 @@ struct cli_command {
 /* All commands, in the order of help (commands.c); each row is in the command's own file. */
 extern const struct cli_command *const cli_commands[];
 extern const size_t cli_commands_count;
-extern const struct cli_command cli_add_command, cli_check_command, cli_job_command,
-    cli_status_command;
+extern const struct cli_command cli_add_command, cli_check_command, cli_dev_command,
+    cli_job_command, cli_status_command;
 
 /* The command of that name, or NULL. */
 const struct cli_command *cli_find_command(const char *name);
@@ -62,8 +62,8 @@ enum cli_parsed { CLI_PARSED_GO_ON, CLI_PARSED_HELP, CLI_PARSED_WRONG };
 /* Reads options into `values` (the command's struct, initialised) and moves the other words to
  * words[0 … *words_count). --help prints the help; what is wrong is told on stderr with a way out.
  * words has room for argc pointers. */
-enum cli_parsed cli_parse(const char *command, int argc, char **argv, void *values,
-                          const char **words, size_t *words_count);
+enum cli_parsed cli_parse(const char *name, int argc, char **argv, void *values, const char **words,
+                          size_t *words_count);
 
 /* The help of one command, of all, and the manual page (roff). A failed append marks `out`. */
 void cli_print_help(const struct cli_command *command, struct buf *out);

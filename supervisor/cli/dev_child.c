@@ -31,12 +31,20 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
     *out = uv_buf_init(bytes, sizeof(bytes));
 }
 
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct dev_child *child = handle->data;
+
+    child->handles_open--;
+    child->on_end(child->arg);
+}
+
 static void close_output(struct dev_child *child)
 {
     if (!child->output_open)
         return;
     child->output_open = false;
-    uv_close((uv_handle_t *)&child->output, NULL);
+    uv_close((uv_handle_t *)&child->output, on_handle_closed);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *bytes)
@@ -48,7 +56,6 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *bytes)
             (void)buf_append_char(&child->line, '\n'); /* a full line is given as it is */
         give_lines(child);
         close_output(child);
-        child->on_end(child->arg);
         return;
     }
     if (buf_append(&child->line, bytes->base, (size_t)len) < 0)
@@ -58,15 +65,14 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *bytes)
 
 /* ---- process ---- */
 
-static void on_exit(uv_process_t *process, int64_t status, int term_signal)
+static void on_process_exit(uv_process_t *process, int64_t status, int term_signal)
 {
     struct dev_child *child = process->data;
 
     child->running = false;
     child->exit_code = status;
     child->term_signal = term_signal;
-    uv_close((uv_handle_t *)process, NULL);
-    child->on_end(child->arg);
+    uv_close((uv_handle_t *)process, on_handle_closed);
 }
 
 static int spawn(struct dev_child *child, uv_loop_t *loop, const char *const *argv,
@@ -79,7 +85,7 @@ static int spawn(struct dev_child *child, uv_loop_t *loop, const char *const *ar
     };
     /* libuv does not write through these pointers. */
     const uv_process_options_t options = {
-        .exit_cb = on_exit,
+        .exit_cb = on_process_exit,
         .file = argv[0],
         .args = (char **)(uintptr_t)argv,
         .env = (char **)(uintptr_t)env,
@@ -106,10 +112,11 @@ int dev_child_start(struct dev_child *child, uv_loop_t *loop, const char *const 
     child->output.data = child;
     (void)uv_pipe_open(&child->output, ends[0]); /* a fresh pipe: cannot fail */
     child->output_open = true;
+    child->handles_open = 2;
     r = spawn(child, loop, argv, env, ends[1]);
     (void)close(ends[1]);
     if (r < 0) {
-        uv_close((uv_handle_t *)&child->process, NULL);
+        uv_close((uv_handle_t *)&child->process, on_handle_closed);
         close_output(child);
         return error_set(err, r, "start %s: %s", argv[0], uv_strerror(r));
     }
@@ -121,7 +128,7 @@ int dev_child_start(struct dev_child *child, uv_loop_t *loop, const char *const 
 
 bool dev_child_done(const struct dev_child *child)
 {
-    return !child->running && !child->output_open;
+    return !child->running && child->handles_open == 0;
 }
 
 bool dev_child_succeeded(const struct dev_child *child)

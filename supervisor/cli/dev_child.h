@@ -26,6 +26,7 @@ struct dev_child {
     bool started;     /* dev_child_start succeeded once */
     bool running;     /* not yet reaped */
     bool output_open; /* its output has not ended: it, or a child of it, may still write */
+    int handles_open; /* the loop still holds so many of the two */
     int64_t exit_code;
     int term_signal; /* 0: it exited */
 };
@@ -35,7 +36,7 @@ struct dev_child {
 MUST_CHECK int dev_child_start(struct dev_child *child, uv_loop_t *loop, const char *const *argv,
                                const char *const *env, struct error *err);
 
-/* Process and output have ended. */
+/* Process and output have ended, and it may be started again. */
 bool dev_child_done(const struct dev_child *child);
 /* Exited with 0. */
 bool dev_child_succeeded(const struct dev_child *child);

@@ -13,14 +13,10 @@ static const struct kind {
     uint64_t priority;  /* lowest (1 is the highest); the jobs spread over it */
     uint64_t attempts;
 } kinds[] = {
-    { "noop", "tick", 0, 0, 0, 0, 0 },
-    { "noop", "tick", 150, 2, 4000, 0, 0 },
-    { "noop", "tick", 150, 2, 0, 10, 0 },
-    { "exec", "hello", 180, 2, 0, 0, 0 },
-    { "exec", "hello", 40, 2, 3000, 0, 0 },
-    { "exec", "hello", 40, 2, 0, 5, 0 },
-    { "exec", "flaky", 20, 2, 0, 0, 3 },
-    { "exec", "hopeless", 0, DEV_SAMPLE_FAILING, 0, 0, 3 },
+    { "noop", "tick", 0, 0, 0, 0, 0 },      { "noop", "tick", 150, 2, 4000, 0, 0 },
+    { "noop", "tick", 150, 2, 0, 10, 0 },   { "exec", "hello", 180, 2, 0, 0, 0 },
+    { "exec", "hello", 40, 2, 3000, 0, 0 }, { "exec", "hello", 40, 2, 0, 5, 0 },
+    { "exec", "flaky", 20, 2, 0, 0, 3 },    { "exec", "hopeless", 0, DEV_SAMPLE_FAILING, 0, 0, 3 },
 };
 
 #define KINDS ARRAY_SIZE(kinds)
@@ -76,8 +72,8 @@ struct dev_job *dev_sample_make(size_t count)
 }
 
 static const char *const retried[] = {
-    DEV_STORY_QUEUE, "flaky", "{\"order\":7}", "--id", DEV_STORY_ID, "--attempts", "3",
-    "--backoff",     "fixed:400ms", NULL
+    DEV_STORY_QUEUE, "flaky", "{\"order\":7}", "--id",        DEV_STORY_ID,
+    "--attempts",    "3",     "--backoff",     "fixed:400ms", NULL
 };
 static const char *const greeted[] = { "exec", "hello", "{\"to\":\"command line\"}", NULL };
 static const char *const first[] = { "noop", "tick", "{}", "--priority", "1", NULL };

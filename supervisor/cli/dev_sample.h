@@ -1,5 +1,6 @@
-/* dev_sample.h - the jobs that `drover dev` puts into the demo's queues: plain, delayed, prioritised,
- * some that fail once and are retried, one that fails for good (conf/demo/drover.yaml). */
+/* dev_sample.h - the jobs that `drover dev` puts into the demo's queues: plain, delayed,
+ * prioritised, some that fail once and are retried, one that fails for good
+ * (conf/demo/drover.yaml). */
 #pragma once
 
 #include "common/queue/job.h"

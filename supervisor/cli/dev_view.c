@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/json_text.h"
 #include "supervisor/cli/output.h"
 
 #define OUTPUT_MAX_BYTES ((size_t)1 << 20)
@@ -169,7 +170,10 @@ static void json_counts(const struct dev_counted *queues, size_t count, struct b
 {
     (void)buf_append_text(out, "\"queues\":{");
     for (size_t i = 0; i < count; i++) {
-        (void)buf_printf(out, "%s\"%s\":{", i ? "," : "", queues[i].name);
+        if (i > 0)
+            (void)buf_append_char(out, ',');
+        (void)json_text_quote(out, queues[i].name, strlen(queues[i].name));
+        (void)buf_append_text(out, ":{");
         for (size_t c = 0; c < COLUMNS; c++)
             output_member_number(out, c == 0, columns[c].member,
                                  value_of(&queues[i].counts, &columns[c]));
@@ -243,8 +247,8 @@ void dev_view_summary(struct dev_view *view, const struct dev_counted *queues, s
         view->drawn_lines = 0;
         (void)buf_append_char(&out, '\n');
         print_table(queues, count, &out);
-        (void)buf_printf(&out, "\n%" PRIu64 " jobs added, %" PRIu64 " ended, in %.1f s.\n", expected,
-                         ended, (double)took_ms / 1000);
+        (void)buf_printf(&out, "\n%" PRIu64 " jobs added, %" PRIu64 " ended, in %.1f s.\n",
+                         expected, ended, (double)took_ms / 1000);
     }
     flush(&out);
 }
@@ -324,12 +328,33 @@ static const struct {
     { "returnvalue", "result" },
 };
 
-static void plain_story(const char *id, const struct job_event *events, size_t count,
-                        const struct job_view *job, struct buf *out)
+void dev_view_story(struct dev_view *view, const char *id, const struct job_event *events,
+                    size_t count)
 {
-    (void)buf_printf(out, "\nThe story of job %s, which failed once and was retried:\n", id);
-    for (size_t i = 0; i < count; i++)
-        plain_event(&events[i], events[0].at_ms, out);
+    struct buf out = BUF_INIT(OUTPUT_MAX_BYTES);
+    bool json = view->way == DEV_VIEW_JSON;
+
+    if (json) {
+        (void)buf_append_text(&out, "{\"story\":{");
+        output_member_text(&out, true, "id", id, strlen(id));
+        (void)buf_append_text(&out, ",\"events\":[");
+    } else {
+        (void)buf_printf(&out, "\nThe story of job %s, made to fail once and be retried:\n", id);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (json)
+            json_event(&events[i], i == 0, &out);
+        else
+            plain_event(&events[i], events[0].at_ms, &out);
+    }
+    if (json)
+        (void)buf_append_text(&out, "]}}\n");
+    view->drawn_lines = 0;
+    flush(&out);
+}
+
+static void plain_kept(const struct job_view *job, struct buf *out)
+{
     for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
         const struct bytes *value = kept_field(job, endings[i].field);
 
@@ -341,32 +366,26 @@ static void plain_story(const char *id, const struct job_event *events, size_t c
     }
 }
 
-static void json_story(const char *id, const struct job_event *events, size_t count,
-                       const struct job_view *job, struct buf *out)
+static void json_kept(const struct job_view *job, struct buf *out)
 {
-    (void)buf_append_text(out, "{\"story\":{");
-    output_member_text(out, true, "id", id, strlen(id));
+    (void)buf_append_text(out, "{\"kept\":{");
+    output_member_text(out, true, "state", job->state, strlen(job->state));
     for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
         const struct bytes *value = kept_field(job, endings[i].field);
 
         if (value)
             output_member_text(out, false, endings[i].field, value->data, value->len);
     }
-    (void)buf_append_text(out, ",\"events\":[");
-    for (size_t i = 0; i < count; i++)
-        json_event(&events[i], i == 0, out);
-    (void)buf_append_text(out, "]}}\n");
+    (void)buf_append_text(out, "}}\n");
 }
 
-void dev_view_story(struct dev_view *view, const char *id, const struct job_event *events,
-                    size_t count, const struct job_view *job)
+void dev_view_kept(struct dev_view *view, const struct job_view *job)
 {
     struct buf out = BUF_INIT(OUTPUT_MAX_BYTES);
 
-    if (view->way == DEV_VIEW_JSON)
-        json_story(id, events, count, job, &out);
-    else
-        plain_story(id, events, count, job, &out);
-    view->drawn_lines = 0;
+    if (job && view->way == DEV_VIEW_JSON)
+        json_kept(job, &out);
+    else if (job)
+        plain_kept(job, &out);
     flush(&out);
 }
