@@ -9,7 +9,7 @@ from producer import Producer
 from rig import wait_until
 
 QUEUES = {"q": {"concurrency": 2, "handler": "noop"}}
-RULES = ["~bull:*", "~drover:*", "&*", "+@all", "-@admin", "-@dangerous", "+info", "+client|setname", "+client|setinfo"]
+RULES = ["~bull:*", "~drover:*", "&*", "+@all", "-@admin", "-@dangerous", "+info", "+client|setname"]
 
 
 def free_port():

@@ -23,11 +23,12 @@ class Sharing(QueueCase):
 
     def test_a_burst_spreads_over_the_processes(self):
         self.droverd({"queues": {"q": {"concurrency": 64, "processes": 4, "handler": {"noop": {"duration": "20s"}}}},
-                      "stop": {"drain_timeout": "0s"}})
+                      "stop": {"drain_timeout": "100ms"}})
         wait_until(lambda: self.live() == 4, 10, lambda: f"{self.live()} live\n{self.logs()}")
         beats = lambda: {m: float(s) for m, s in zip(*[iter(self.r.cmd("ZRANGE", "drover:{bull:q}:live", 0, -1, "WITHSCORES"))] * 2)}
         before = beats()
-        wait_until(lambda: all(beats().get(m, 0) > s for m, s in before.items()), 10, "every process has seen all four")
+        wait_until(lambda: all(beats().get(m, 0) > s for m, s in before.items()), 10,
+                   lambda: f"every process beats again: {before} {beats()}\n{self.logs()}")
         Producer(self.r, "q").many(8)
         self.becomes_active("q", 8)
         owners = self.owners()
@@ -36,7 +37,7 @@ class Sharing(QueueCase):
             self.assertTrue(1 <= count <= 3, f"two each, give or take one: {owners} {process}")
 
     def test_one_process_alone_takes_all_it_can(self):
-        self.droverd({"queues": {"q": {"concurrency": 30, "handler": {"noop": {"duration": "20s"}}}}, "stop": {"drain_timeout": "0s"}})
+        self.droverd({"queues": {"q": {"concurrency": 30, "handler": {"noop": {"duration": "20s"}}}}, "stop": {"drain_timeout": "100ms"}})
         Producer(self.r, "q").many(50)
         self.becomes_active("q", 30)
         self.assertEqual([30], list(self.owners().values()))

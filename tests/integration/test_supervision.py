@@ -36,7 +36,7 @@ class Deaths(QueueCase):
         with open(trace + ".go", "w", encoding="ascii"):
             pass
         os.kill(worker.pid, signal.SIGKILL)
-        daemon.wait_event("worker.ready", count=2)
+        daemon.wait_event("worker.ready", count=2, role="droverd")
         self.assertEqual(1, len(daemon.find("worker.exited")), daemon.tail())
         first = self.pids(trace)[0]
         wait_until(lambda: not rig.Proc(first).alive, 5, "the handler of the dead worker is ended")
@@ -179,7 +179,7 @@ class Starts(QueueCase):
 
     def test_processes_and_slots_are_split_evenly(self):
         daemon = self.droverd({"queues": {"q": {"concurrency": 7, "processes": 3, "handler": {"noop": {"duration": "30s"}}}},
-                               "stop": {"drain_timeout": "0s"}})
+                               "stop": {"drain_timeout": "100ms"}})
         Producer(self.r, "q").many(20)
         self.becomes_active("q", 7)
         tokens = [self.r.cmd("GET", k).split(":")[0] for k in self.r.scan("bull:q:*:lock")]

@@ -246,7 +246,7 @@ class Droverd {
 
   async ready() {
     const wanted = Object.values(this.config.queues).reduce((sum, q) => sum + (q?.processes ?? 1), 0);
-    await this.waitEvent('worker.ready', { count: wanted });
+    await this.waitEvent('worker.ready', { count: wanted, role: 'droverd' });
   }
 
   /** pids of its worker processes, from /proc. */

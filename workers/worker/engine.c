@@ -283,7 +283,7 @@ static void decide_start(struct run *run)
         engine_put_back(run, SETTLE_GIVE_BACK, 0);
     else if (job->scheduler.data)
         put_back_unknown(run, "belongs to a job scheduler, which drover does not continue yet");
-    else if (job->deferred_failure.data)
+    else if (job->deferred_failure.len > 0) /* stock workers take an empty text for none */
         fail_deferred(run);
     else if (job->options_error)
         fail_unstarted(run, HANDLER_FAILED_FINAL, job->options_error);

@@ -48,6 +48,17 @@ void waiting_note_fetch(struct engine *engine)
         waiting->next_due_ms = 0;
 }
 
+/* What is left of a small burst belongs to the processes that sleep: the fetch has put the marker
+ * back, and Redis hands it to whoever has waited longest. So wait in that line, too, instead of
+ * taking their shares one after the other. With a backlog for all there is nothing to share. */
+static bool leave_to_others(const struct engine *engine, const struct fetch_state *state)
+{
+    uint64_t live = engine->turns.live;
+
+    return live > 1 && !state->more_due && engine->waiting.blocking &&
+           state->waiting < live * engine->options.slots;
+}
+
 /* With two fetches in flight the one with work decides: the last reply with jobs left behind keeps
  * fetching going, an empty one ends it. */
 void waiting_note_state(struct engine *engine, const struct fetch_state *state, size_t fetched)
@@ -59,7 +70,8 @@ void waiting_note_state(struct engine *engine, const struct fetch_state *state, 
     waiting->empty = fetched > 0 ? 0 : waiting->empty + 1;
     waiting->next_due_ms = state->next_due_ms;
     waiting->limited_ms = limit_ms > 0 ? clock_now_ms() + limit_ms : 0;
-    if (limit_ms > 0 || (more && waiting->empty < EMPTY_MAX))
+    if (limit_ms > 0 ||
+        (more && waiting->empty < EMPTY_MAX && !(fetched > 0 && leave_to_others(engine, state))))
         waiting->drained = false;
 }
 
