@@ -3,6 +3,7 @@
 #include <uv.h>
 
 #include "common/base/exit_code.h"
+#include "common/base/undumpable.h"
 #include "workers/worker/worker.h"
 
 int main(int argc, char **argv)
@@ -19,5 +20,6 @@ int main(int argc, char **argv)
         (void)fputs(arguments.help ? worker_usage : "drover-worker " DROVER_VERSION "\n", stdout);
         return EXIT_CODE_OK;
     }
+    undumpable_begin(); /* before the configuration, which holds secrets, is read */
     return worker_run(&arguments);
 }

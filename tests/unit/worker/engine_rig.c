@@ -1,0 +1,547 @@
+#include "tests/unit/worker/engine_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+
+#define CALLS_MAX 512
+
+struct rig rig;
+
+/* ---- fake handler */
+
+struct handler {
+    int unused;
+};
+
+struct handler_run {
+    size_t index;
+};
+
+static int fake_start(struct handler *handler, const struct handler_input *input,
+                      const struct handler_events *events, void *arg, struct handler_run **out_run,
+                      struct error *err)
+{
+    struct fake_run *fake = &rig.runs[rig.runs_count];
+    struct handler_run *run;
+
+    (void)handler;
+    if (rig.refuse_start)
+        return error_set(err, -11, "no start today");
+    cr_assert(lt(sz, rig.runs_count, ARRAY_SIZE(rig.runs)));
+    run = malloc(sizeof(*run));
+    run->index = rig.runs_count++;
+    *fake = (struct fake_run){ .run = run, .events = events, .arg = arg, .input = input };
+    (void)snprintf(fake->id, sizeof(fake->id), "%s", input->job->id.data);
+    *out_run = run;
+    return 0;
+}
+
+static void fake_cancel(struct handler_run *run, enum handler_cancel how)
+{
+    struct fake_run *fake = &rig.runs[run->index];
+
+    cr_assert(not(fake->ended), "a run that ended is not cancelled");
+    if (how == HANDLER_CANCEL_HARD)
+        fake->hard++;
+    else
+        fake->soft++;
+}
+
+static const struct handler_kind fake_handler_kind = {
+    .name = "fake",
+    .start = fake_start,
+    .cancel = fake_cancel,
+};
+
+static void end_fake(struct fake_run *fake, const struct handler_outcome *outcome)
+{
+    fake->ended = true;
+    fake->events->on_outcome(fake->run, outcome, fake->arg);
+    free(fake->run);
+    fake->run = NULL;
+}
+
+struct fake_run *running(unsigned int id)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof(text), "%u", id);
+    for (size_t i = 0; i < rig.runs_count; i++) {
+        if (!rig.runs[i].ended && strcmp(rig.runs[i].id, text) == 0)
+            return &rig.runs[i];
+    }
+    cr_fatal("job %u is not running", id);
+    return NULL;
+}
+
+size_t count_running(void)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < rig.runs_count; i++)
+        count += !rig.runs[i].ended;
+    return count;
+}
+
+void end_run(unsigned int id, enum handler_outcome_kind kind)
+{
+    struct handler_outcome outcome = { .kind = kind, .retry_after_ms = -1 };
+
+    end_fake(running(id), &outcome);
+}
+
+void complete(unsigned int id)
+{
+    struct handler_outcome outcome = { .kind = HANDLER_COMPLETED,
+                                       .value = { "null", 4 },
+                                       .retry_after_ms = -1 };
+
+    end_fake(running(id), &outcome);
+}
+
+void complete_all(void)
+{
+    for (size_t i = 0; i < rig.runs_count; i++) {
+        if (!rig.runs[i].ended)
+            complete((unsigned int)atoi(rig.runs[i].id));
+    }
+}
+
+void fail_run(unsigned int id, const char *reason)
+{
+    struct handler_outcome outcome = { .kind = HANDLER_FAILED,
+                                       .reason = { reason, strlen(reason) },
+                                       .retry_after_ms = -1 };
+
+    end_fake(running(id), &outcome);
+}
+
+/* ---- fake queue */
+
+static struct fake_call *record(enum fake_kind kind, void *on_done, void *arg)
+{
+    struct fake_call *call = &rig.calls[rig.calls_count];
+
+    cr_assert(lt(sz, rig.calls_count, CALLS_MAX));
+    rig.calls_count++;
+    *call = (struct fake_call){ .kind = kind, .on_done = on_done, .arg = arg };
+    return call;
+}
+
+#define REFUSE_WHEN_TOLD(err)                                 \
+    do {                                                      \
+        if (rig.send_result < 0)                              \
+            return error_set((err), rig.send_result, "told"); \
+    } while (0)
+
+static void copy_bytes(char *out, size_t out_bytes, const struct bytes *bytes)
+{
+    (void)snprintf(out, out_bytes, "%.*s", (int)bytes->len, bytes->data ? bytes->data : "");
+}
+
+int queue_turn(struct queue *queue, struct fetcher *fetcher, const struct settle *settles,
+               size_t count, const struct fetch_want *want, queue_turn_cb *on_done, void *arg,
+               struct error *err)
+{
+    struct fake_call *call;
+
+    (void)queue;
+    REFUSE_WHEN_TOLD(err);
+    cr_assert(le(sz, count, QUEUE_TURN_MAX));
+    cr_assert(le(sz, want->max, QUEUE_TURN_MAX));
+    cr_assert(not(count == 0 && want->max == 0), "a call must carry something");
+    call = record(FAKE_TURN, (void *)on_done, arg);
+    call->count = count;
+    call->want = want->max;
+    call->live = want->live;
+    call->n = fetcher->calls++;
+    for (size_t i = 0; i < count; i++) {
+        struct fake_settle *settle = &call->settles[i];
+
+        settle->kind = settles[i].kind;
+        settle->delay_ms = settles[i].delay_ms;
+        settle->attempts_max = settles[i].attempts_max;
+        settle->keep = settles[i].keep;
+        copy_bytes(settle->id, sizeof(settle->id), &settles[i].job->id);
+        copy_bytes(settle->value, sizeof(settle->value), &settles[i].value);
+        copy_bytes(settle->stacktrace, sizeof(settle->stacktrace), &settles[i].stacktrace);
+    }
+    return 0;
+}
+
+int queue_renew(struct queue *queue, const struct fetcher *fetcher, const struct job *const *jobs,
+                size_t count, queue_renew_cb *on_done, void *arg, struct error *err)
+{
+    struct fake_call *call;
+
+    (void)queue;
+    (void)fetcher;
+    REFUSE_WHEN_TOLD(err);
+    cr_assert(le(sz, count, QUEUE_RENEW_MAX));
+    call = record(FAKE_RENEW, (void *)on_done, arg);
+    call->count = count;
+    for (size_t i = 0; i < count && i < FAKE_JOBS_MAX; i++)
+        copy_bytes(call->ids[i], sizeof(call->ids[i]), &jobs[i]->id);
+    return 0;
+}
+
+int queue_outcome(struct queue *queue, const struct fetcher *fetcher,
+                  const struct job *const *settled, const uint64_t *settle_calls, size_t count,
+                  const struct job *const *known, size_t known_count, queue_outcome_cb *on_done,
+                  void *arg, struct error *err)
+{
+    struct fake_call *call;
+
+    (void)queue;
+    (void)fetcher;
+    REFUSE_WHEN_TOLD(err);
+    call = record(FAKE_OUTCOME, (void *)on_done, arg);
+    call->count = count;
+    call->known_count = known_count;
+    for (size_t i = 0; i < count; i++) {
+        copy_bytes(call->ids[i], sizeof(call->ids[i]), &settled[i]->id);
+        call->calls[i] = settle_calls[i];
+    }
+    for (size_t i = 0; i < known_count; i++)
+        copy_bytes(call->known[i], sizeof(call->known[i]), &known[i]->id);
+    return 0;
+}
+
+int queue_leave(struct queue *queue, const struct fetcher *fetcher, queue_done_cb *on_done,
+                void *arg, struct error *err)
+{
+    (void)queue;
+    (void)fetcher;
+    REFUSE_WHEN_TOLD(err);
+    (void)record(FAKE_LEAVE, (void *)on_done, arg);
+    return 0;
+}
+
+int queue_check_stalled(struct queue *queue, uint64_t interval_ms, uint64_t max_stalled,
+                        queue_done_cb *on_done, void *arg, struct error *err)
+{
+    (void)queue;
+    (void)max_stalled;
+    REFUSE_WHEN_TOLD(err);
+    record(FAKE_STALLED, (void *)on_done, arg)->timeout_ms = interval_ms;
+    return 0;
+}
+
+int queue_wait_marker(struct queue *queue, struct redis *blocking, uint64_t timeout_ms,
+                      queue_wait_cb *on_done, void *arg, struct error *err)
+{
+    (void)queue;
+    (void)blocking;
+    REFUSE_WHEN_TOLD(err);
+    record(FAKE_WAIT, (void *)on_done, arg)->timeout_ms = timeout_ms;
+    return 0;
+}
+
+int queue_return_marker(struct queue *queue, queue_done_cb *on_done, void *arg, struct error *err)
+{
+    (void)queue;
+    REFUSE_WHEN_TOLD(err);
+    (void)record(FAKE_RETURN, (void *)on_done, arg);
+    return 0;
+}
+
+int queue_update_progress(struct queue *queue, const char *id, const char *json, size_t json_len,
+                          queue_done_cb *on_done, void *arg, struct error *err)
+{
+    (void)queue, (void)id, (void)json, (void)json_len, (void)on_done, (void)arg, (void)err;
+    return 0;
+}
+
+int queue_add_log(struct queue *queue, const char *id, const char *row, size_t row_len,
+                  int64_t keep, queue_done_cb *on_done, void *arg, struct error *err)
+{
+    (void)queue, (void)id, (void)row, (void)row_len, (void)keep, (void)on_done, (void)arg,
+        (void)err;
+    return 0;
+}
+
+size_t count_calls(enum fake_kind kind)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < rig.calls_count; i++)
+        count += rig.calls[i].kind == kind;
+    return count;
+}
+
+size_t open_calls(enum fake_kind kind)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < rig.calls_count; i++)
+        count += rig.calls[i].kind == kind && !rig.calls[i].answered;
+    return count;
+}
+
+struct fake_call *open_call(enum fake_kind kind)
+{
+    for (size_t i = 0; i < rig.calls_count; i++) {
+        if (rig.calls[i].kind == kind && !rig.calls[i].answered)
+            return &rig.calls[i];
+    }
+    cr_fatal("no open call of kind %d", (int)kind);
+    return NULL;
+}
+
+/* ---- answers */
+
+static void mark_answered(struct fake_call *call, enum fake_kind kind)
+{
+    cr_assert(call->kind == kind && !call->answered);
+    call->answered = true;
+}
+
+static const struct call_result replied = { .outcome = REDIS_REPLY, .why = "" };
+
+void answer_turn(struct fake_call *call, const enum settle_code *codes, struct job **jobs,
+                 size_t jobs_count, const struct fetch_state *state)
+{
+    struct settle_result results[QUEUE_TURN_MAX] = { 0 };
+    struct fetch_state nothing = { 0 };
+
+    mark_answered(call, FAKE_TURN);
+    cr_assert(le(sz, jobs_count, call->want));
+    for (size_t i = 0; i < call->count; i++)
+        results[i] = (struct settle_result){ .code = codes ? codes[i] : SETTLE_OK, .why = "" };
+    for (size_t i = 0; i < jobs_count; i++)
+        jobs[i]->call = call->n;
+    ((queue_turn_cb *)call->on_done)(NULL, &replied, results, call->count, jobs, jobs_count,
+                                     state ? state : &nothing, call->arg);
+    step();
+}
+
+void answer_jobs(struct fake_call *call, unsigned int first_id, size_t jobs_count, uint64_t waiting)
+{
+    struct job *jobs[QUEUE_TURN_MAX];
+    struct fetch_state state = { .waiting = waiting };
+
+    for (size_t i = 0; i < jobs_count; i++)
+        jobs[i] = make_job(first_id + (unsigned int)i);
+    answer_turn(call, NULL, jobs, jobs_count, &state);
+}
+
+void answer_turn_badly(struct fake_call *call, enum redis_outcome outcome,
+                       enum redis_error_class error_class)
+{
+    struct call_result result = { outcome, error_class, "told" };
+
+    mark_answered(call, FAKE_TURN);
+    ((queue_turn_cb *)call->on_done)(NULL, &result, NULL, 0, NULL, 0, NULL, call->arg);
+    step();
+}
+
+void answer_renew(struct fake_call *call, const enum lock_answer *answers)
+{
+    enum lock_answer all[QUEUE_RENEW_MAX] = { LOCK_EXTENDED };
+
+    mark_answered(call, FAKE_RENEW);
+    for (size_t i = 0; answers && i < call->count; i++)
+        all[i] = answers[i];
+    ((queue_renew_cb *)call->on_done)(NULL, &replied, all, call->count, 1, call->arg);
+    step();
+}
+
+void answer_renew_badly(struct fake_call *call, enum redis_outcome outcome)
+{
+    struct call_result result = { outcome, REDIS_CLASS_NONE, "told" };
+
+    mark_answered(call, FAKE_RENEW);
+    ((queue_renew_cb *)call->on_done)(NULL, &result, NULL, 0, 0, call->arg);
+    step();
+}
+
+void answer_outcome(struct fake_call *call, const enum job_outcome *outcomes)
+{
+    mark_answered(call, FAKE_OUTCOME);
+    ((queue_outcome_cb *)call->on_done)(NULL, &replied, outcomes, call->count, 0, call->arg);
+    step();
+}
+
+void answer_value(struct fake_call *call, int64_t value)
+{
+    mark_answered(call, call->kind);
+    ((queue_done_cb *)call->on_done)(NULL, &replied, value, call->arg);
+    step();
+}
+
+void answer_wait(struct fake_call *call, uint64_t due_ms)
+{
+    mark_answered(call, FAKE_WAIT);
+    ((queue_wait_cb *)call->on_done)(NULL, &replied, due_ms, call->arg);
+    step();
+}
+
+void answer_wait_badly(struct fake_call *call, enum redis_outcome outcome)
+{
+    struct call_result result = { outcome, REDIS_CLASS_NONE, "told" };
+
+    mark_answered(call, FAKE_WAIT);
+    ((queue_wait_cb *)call->on_done)(NULL, &result, 0, call->arg);
+    step();
+}
+
+void answer_beats(void)
+{
+    while (open_calls(FAKE_RENEW) > 0)
+        answer_renew(open_call(FAKE_RENEW), NULL);
+    while (open_calls(FAKE_STALLED) > 0)
+        answer_value(open_call(FAKE_STALLED), 0);
+}
+
+/* ---- jobs and life */
+
+struct job *make_job_named(unsigned int id, const char *name)
+{
+    size_t name_len = strlen(name);
+    struct job *job = calloc(1, sizeof(*job) + 64 + name_len + 1);
+    char *text = (char *)(job + 1);
+
+    (void)snprintf(text, 32, "%u", id);
+    job->id = (struct bytes){ text, strlen(text) };
+    memcpy(text + 32, "{}", 3);
+    job->data = job->opts = (struct bytes){ text + 32, 2 };
+    memcpy(text + 64, name, name_len + 1);
+    job->name = (struct bytes){ text + 64, name_len };
+    (void)snprintf(job->token, sizeof(job->token), "uuid:%u", id);
+    job->options.stack_trace_limit = job->options.keep_logs = -1;
+    job->attempts_started = 1;
+    return job;
+}
+
+struct job *make_job(unsigned int id)
+{
+    return make_job_named(id, "known");
+}
+
+static void on_stop_waiting(void *arg)
+{
+    (void)arg;
+    cr_assert(not(rig.stopped_waiting), "said once");
+    rig.stopped_waiting = true;
+}
+
+static void on_ended(size_t left, void *arg)
+{
+    (void)arg;
+    cr_assert(not(rig.ended), "said once");
+    rig.ended = true;
+    rig.left = left;
+}
+
+void rig_init(void)
+{
+    static char queue_name[] = "q", type_name[] = "known", other_name[] = "other";
+    struct config_type type = {
+        .attempts = 1,
+        .kill_grace_ms = 1000,
+        .keep_completed = { .count = -1 },
+        .keep_failed = { .count = -1 },
+    };
+
+    memset(&rig, 0, sizeof(rig));
+    log_open(2, LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR);
+    rig.calls = calloc(CALLS_MAX, sizeof(*rig.calls));
+    cr_assert(eq(int, uv_loop_init(&rig.loop), 0));
+    rig.types[0] = rig.types[1] = rig.config.fallback = type;
+    rig.types[0].name = type_name;
+    rig.types[1].name = other_name;
+    rig.config.name = queue_name;
+    rig.config.types = rig.types;
+    rig.config.types_count = 2;
+    rig.config.lock_ms = 30000;
+    rig.config.stalled_interval_ms = 30000;
+    rig.config.max_stalled = 1;
+    rig.config.batch_max = 64;
+    rig.config.unknown_delay_ms = 60000;
+    rig.bindings[0].kind = rig.bindings[1].kind = &fake_handler_kind;
+}
+
+void rig_start(size_t slots)
+{
+    struct engine_options options = {
+        .loop = &rig.loop,
+        .config = &rig.config,
+        .bindings = rig.bindings,
+        .worker_name = "host-q-0",
+        .uuid = "0b0cbd0e-38d5-4c5a-92a5-6c9e6a9f8f6c",
+        .slots = slots,
+        .on_stop_waiting = on_stop_waiting,
+        .on_ended = on_ended,
+    };
+    struct error err = { 0 };
+
+    cr_assert(eq(int, engine_new(&options, &rig.engine, &err), 0));
+    engine_set_redis(rig.engine, true);
+    engine_set_blocking(rig.engine, (struct redis *)&rig); /* never looked into */
+    step();
+}
+
+void rig_start_idle(size_t slots)
+{
+    rig_start(slots);
+    answer_beats();
+    answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
+}
+
+void rig_done(void)
+{
+    for (size_t i = 0; i < rig.runs_count; i++)
+        free(rig.runs[i].run);
+    engine_close(rig.engine);
+    (void)uv_run(&rig.loop, UV_RUN_DEFAULT);
+    cr_assert(eq(int, uv_loop_close(&rig.loop), 0), "no handle is left");
+    free(rig.calls);
+}
+
+/* A job is in exactly one state, and never more run than there are slots. */
+static void check_invariants(void)
+{
+    const struct engine *engine = rig.engine;
+    size_t seen[RUN_STATE_COUNT] = { 0 }, carried = 0, wanted = 0;
+
+    for (size_t i = 0; i < engine->runs.count; i++)
+        seen[engine->runs.all[i].state]++;
+    for (int state = 0; state < RUN_STATE_COUNT; state++)
+        cr_assert(eq(sz, seen[state], engine->runs.in_state[state]));
+    for (size_t i = 0; i < ENGINE_CALLS; i++) {
+        carried += engine->turns.calls[i].flying ? engine->turns.calls[i].count : 0;
+        wanted += engine->turns.calls[i].flying ? engine->turns.calls[i].want : 0;
+    }
+    cr_assert(eq(sz, carried, seen[RUN_SETTLING]));
+    cr_assert(eq(sz, wanted, engine->turns.fetching));
+    cr_assert(le(sz, seen[RUN_RUNNING] + wanted, engine->options.slots));
+    cr_assert(eq(sz, seen[RUN_RUNNING], count_running()));
+}
+
+void step(void)
+{
+    for (int i = 0; i < 10; i++) {
+        engine_step(rig.engine);
+        check_invariants();
+        if (!rig.engine->dirty)
+            return;
+    }
+    cr_fatal("the engine does not come to rest");
+}
+
+void pass_ms(uint64_t ms)
+{
+    clock_shift_for_tests((int64_t)ms);
+    step();
+}
+
+struct channel_status status(void)
+{
+    struct channel_status now;
+
+    engine_read_status(rig.engine, &now);
+    return now;
+}

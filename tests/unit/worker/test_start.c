@@ -1,0 +1,190 @@
+/* From a fetched job to its handler, or to an outcome without one; time-outs. */
+#include "tests/unit/worker/engine_rig.h"
+
+#include <string.h>
+
+TestSuite(start, .init = rig_init, .fini = rig_done, .timeout = 20);
+
+static struct fake_settle fetch_one(struct job *job)
+{
+    rig_start(1);
+    answer_turn(open_call(FAKE_TURN), NULL, &job, 1, NULL);
+    cr_assert(eq(sz, rig.runs_count, 0), "not started");
+    cr_assert(eq(sz, open_call(FAKE_TURN)->count, 1));
+    return open_call(FAKE_TURN)->settles[0];
+}
+
+Test(start, handler_is_told_all)
+{
+    struct job *job = make_job(7);
+    const struct handler_input *input;
+
+    rig.types[0].attempts = 5;
+    rig.types[0].timeout_ms = 9000;
+    job->attempts_made = 2;
+    rig_start(1);
+    answer_turn(open_call(FAKE_TURN), NULL, &job, 1, NULL);
+    input = running(7)->input;
+    cr_assert(eq(u64, input->attempt, 3));
+    cr_assert(eq(u64, input->attempts_max, 5));
+    cr_assert(eq(str, (char *)input->queue, (char *)"q"));
+    cr_assert(eq(str, (char *)input->worker, (char *)"host-q-0"));
+    cr_assert(eq(str, (char *)input->idempotency_key, (char *)"q:7"));
+    cr_assert(eq(str, (char *)input->fencing_token, (char *)"uuid:7"));
+    cr_assert(le(u64, input->deadline_ms, clock_now_ms() + 9000));
+    cr_assert(gt(u64, input->deadline_ms, clock_now_ms() + 8000));
+}
+
+Test(start, job_with_a_deferred_failure_fails_without_running)
+{
+    struct job *job = make_job(1);
+    struct fake_settle settle;
+
+    rig.types[0].attempts = 5;
+    job->deferred_failure = (struct bytes){ "job stalled more than allowable limit", 37 };
+    settle = fetch_one(job);
+    cr_assert(eq(int, (int)settle.kind, (int)SETTLE_FAIL));
+    cr_assert(eq(str, settle.value, (char *)"job stalled more than allowable limit"));
+    cr_assert(eq(str, settle.stacktrace,
+                 (char *)"[\"UnrecoverableError: job stalled more than allowable limit\"]"));
+}
+
+Test(start, job_with_unreadable_options_fails_for_good)
+{
+    struct job *job = make_job(1);
+    struct fake_settle settle;
+
+    rig.types[0].attempts = 5;
+    job->options_error = strdup("opts: not an object");
+    settle = fetch_one(job);
+    cr_assert(eq(int, (int)settle.kind, (int)SETTLE_FAIL));
+    cr_assert(eq(str, settle.value, (char *)"opts: not an object"));
+}
+
+Test(start, unknown_name_is_delayed_without_an_attempt)
+{
+    struct fake_settle settle;
+
+    rig.config.unknown = CONFIG_UNKNOWN_DELAY;
+    settle = fetch_one(make_job_named(1, "strange"));
+    cr_assert(eq(int, (int)settle.kind, (int)SETTLE_DELAY));
+    cr_assert(eq(u64, settle.delay_ms, 60000));
+}
+
+Test(start, unknown_name_fails_when_so_configured)
+{
+    struct fake_settle settle;
+
+    rig.config.unknown = CONFIG_UNKNOWN_FAIL;
+    settle = fetch_one(make_job_named(1, "strange"));
+    cr_assert(eq(int, (int)settle.kind, (int)SETTLE_FAIL));
+    cr_assert(eq(str, settle.value, (char *)"no handler is configured for jobs named \"strange\""));
+}
+
+Test(start, queue_handler_takes_names_without_a_type)
+{
+    struct job *job = make_job_named(1, "strange");
+
+    rig.bindings[2] = rig.bindings[0];
+    rig_start(1);
+    answer_turn(open_call(FAKE_TURN), NULL, &job, 1, NULL);
+    cr_assert(eq(sz, count_running(), 1));
+}
+
+Test(start, iteration_of_a_scheduler_is_never_run_nor_failed)
+{
+    struct job *job = make_job(1);
+    struct fake_settle settle;
+
+    rig.config.unknown = CONFIG_UNKNOWN_FAIL;
+    job->scheduler = (struct bytes){ "nightly", 7 };
+    job->deferred_failure = (struct bytes){ "x", 1 };
+    job->options_error = strdup("y");
+    settle = fetch_one(job);
+    cr_assert(eq(int, (int)settle.kind, (int)SETTLE_DELAY));
+    cr_assert(eq(u64, settle.delay_ms, 60000));
+}
+
+Test(start, handler_that_cannot_start_is_a_failed_attempt)
+{
+    struct fake_settle settle;
+
+    rig.types[0].attempts = 2;
+    rig.refuse_start = true;
+    settle = fetch_one(make_job(1));
+    cr_assert(eq(int, (int)settle.kind, (int)SETTLE_RETRY));
+    cr_assert(eq(str, settle.value, (char *)"no start today"));
+}
+
+Test(start, time_out_asks_then_kills)
+{
+    rig.types[0].timeout_ms = 30000;
+    rig.types[0].kill_grace_ms = 5000;
+    rig_start(1);
+    answer_beats();
+    answer_jobs(open_call(FAKE_TURN), 1, 1, 0);
+    for (int i = 0; i < 14; i++) {
+        pass_ms(2000);
+        answer_beats();
+    }
+    cr_assert(eq(uint, running(1)->soft, 0));
+    pass_ms(2000);
+    answer_beats();
+    cr_assert(eq(uint, running(1)->soft, 1));
+    pass_ms(4900);
+    answer_beats();
+    cr_assert(eq(uint, running(1)->hard, 0));
+    pass_ms(100);
+    cr_assert(eq(uint, running(1)->hard, 1));
+    end_run(1, HANDLER_CANCELLED);
+    step();
+    cr_assert(eq(str, open_call(FAKE_TURN)->settles[0].value, (char *)"timed out after 30s"));
+    cr_assert(eq(int, (int)open_call(FAKE_TURN)->settles[0].kind, (int)SETTLE_FAIL));
+}
+
+Test(start, job_that_completes_in_its_grace_is_complete)
+{
+    rig.types[0].timeout_ms = 1000;
+    rig_start(1);
+    answer_jobs(open_call(FAKE_TURN), 1, 1, 0);
+    pass_ms(1000);
+    complete(1);
+    step();
+    cr_assert(eq(int, (int)open_call(FAKE_TURN)->settles[0].kind, (int)SETTLE_COMPLETE));
+}
+
+Test(start, ended_job_leaves_no_time_out_behind)
+{
+    rig.types[0].timeout_ms = 1000;
+    rig_start(1);
+    answer_jobs(open_call(FAKE_TURN), 1, 1, 10);
+    complete(1);
+    pass_ms(900);
+    answer_jobs(open_call(FAKE_TURN), 2, 1, 10);
+    pass_ms(200);
+    cr_assert(eq(uint, running(2)->soft, 0), "the time-out of job 1 does not strike job 2");
+    pass_ms(900);
+    cr_assert(eq(uint, running(2)->soft, 1));
+}
+
+Test(start, counters_of_all_ends)
+{
+    struct job *jobs[4];
+
+    rig.types[0].attempts = 1;
+    rig.types[1].attempts = 2;
+    rig_start(4);
+    for (unsigned int i = 0; i < 4; i++)
+        jobs[i] = make_job_named(i + 1, i < 2 ? "known" : "other");
+    answer_turn(open_call(FAKE_TURN), NULL, jobs, 4, NULL);
+    complete(1);
+    fail_run(2, "no");
+    fail_run(3, "no");
+    end_run(4, HANDLER_FAILED_FINAL);
+    step();
+    answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
+    cr_assert(eq(u64, status().completed, 1));
+    cr_assert(eq(u64, status().failed, 2));
+    cr_assert(eq(u64, status().retried, 1));
+    cr_assert(eq(u64, status().slots, 4));
+}
