@@ -323,7 +323,6 @@ static bool resolve_key(struct setting *setting)
     return true;
 }
 
-// NOLINTNEXTLINE(misc-no-recursion): bounded by TREE_DEPTH_MAX
 static void mark_all(struct tree_node *node, const struct tree_mark *mark)
 {
     node->mark = *mark;

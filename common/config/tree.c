@@ -30,7 +30,6 @@ struct tree_node *tree_new(enum tree_kind kind, const struct tree_mark *mark)
 }
 
 /* Depth is bounded by TREE_DEPTH_MAX (the reader) and by the schema (the loader). */
-// NOLINTNEXTLINE(misc-no-recursion)
 void tree_free(struct tree_node *node)
 {
     if (!node)
@@ -270,7 +269,6 @@ static struct tree_node *read_scalar(struct reader *reader, const yaml_event_t *
     return node;
 }
 
-// NOLINTNEXTLINE(misc-no-recursion)
 static void read_list(struct reader *reader, struct tree_node *list, size_t depth, struct buf *path)
 {
     for (;;) {
@@ -337,7 +335,6 @@ static void add_entry(struct reader *reader, struct tree_node *map, const char *
         out_of_memory(reader);
 }
 
-// NOLINTNEXTLINE(misc-no-recursion)
 static void read_map(struct reader *reader, struct tree_node *map, size_t depth, struct buf *path)
 {
     size_t path_len = path->len;
@@ -387,7 +384,6 @@ static struct tree_node *read_alias(struct reader *reader, const yaml_event_t *e
     return node;
 }
 
-// NOLINTNEXTLINE(misc-no-recursion)
 static struct tree_node *read_value(struct reader *reader, const yaml_event_t *event, size_t depth,
                                     struct buf *path)
 {

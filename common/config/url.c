@@ -34,16 +34,11 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* Copies `len` bytes with %XX decoded. NULL with the error set. */
-static char *decode(const char *text, size_t len, const char *part, struct error *err)
+/* Decodes %XX into `out` (len + 1 bytes) and checks what comes out. */
+static int decode_into(char *out, const char *text, size_t len, const char *part, struct error *err)
 {
-    char *out = malloc(len + 1);
     size_t used = 0;
 
-    if (!out) {
-        (void)error_set(err, -ENOMEM, "no memory for a Redis URL");
-        return NULL;
-    }
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
 
@@ -51,24 +46,30 @@ static char *decode(const char *text, size_t len, const char *part, struct error
             c = (unsigned char)(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
             i += 2;
         } else if (c == '%') {
-            (void)error_set(err, -EINVAL, "the %s has a %% without two hexadecimal digits", part);
-            free(out);
-            return NULL;
+            return error_set(err, -EINVAL, "the %s has a %% without two hexadecimal digits", part);
         }
-        if (c <= ' ' || c == 0x7f) {
-            (void)error_set(err, -EINVAL, "the %s has a blank or control character", part);
-            free(out);
-            return NULL;
-        }
+        if (c <= ' ' || c == 0x7f)
+            return error_set(err, -EINVAL, "the %s has a blank or control character", part);
         out[used++] = (char)c;
     }
     out[used] = '\0';
-    if (text_utf8_prefix(out, used) != used) {
-        (void)error_set(err, -EINVAL, "the %s is not UTF-8", part);
-        free(out);
-        return NULL;
-    }
-    return out;
+    if (text_utf8_prefix(out, used) != used)
+        return error_set(err, -EINVAL, "the %s is not UTF-8", part);
+    return 0;
+}
+
+/* Copies `len` bytes with %XX decoded. */
+static int decode(const char *text, size_t len, const char *part, char **out, struct error *err)
+{
+    _cleanup_(freep) char *copy = malloc(len + 1);
+    int result;
+
+    if (!copy)
+        return error_set(err, -ENOMEM, "no memory for a Redis URL");
+    result = decode_into(copy, text, len, part, err);
+    if (result == 0)
+        *out = TAKE_PTR(copy);
+    return result;
 }
 
 static int parse_number(const char *text, size_t len, uint64_t min, uint64_t max, const char *part,
@@ -117,8 +118,7 @@ static int parse_user(const char *text, size_t len, struct parsed *out, struct e
                          "env:NAME");
     if (!len || len > USER_MAX)
         return error_set(err, -EINVAL, "the user before @ is empty or too long");
-    out->username = decode(text, len, "user", err);
-    return out->username ? 0 : -EINVAL;
+    return decode(text, len, "user", &out->username, err);
 }
 
 /* HOST, HOST:PORT, [V6], [V6]:PORT */
@@ -181,9 +181,9 @@ static int parse_unix(const char *rest, struct parsed *out, struct error *err)
                               &out->db, err);
     if (result < 0)
         return result;
-    out->path = decode(rest, path_len, "path", err);
-    if (!out->path)
-        return -EINVAL;
+    result = decode(rest, path_len, "path", &out->path, err);
+    if (result < 0)
+        return result;
     if (strlen(out->path) > UNIX_PATH_MAX)
         return error_set(err, -EINVAL, "the socket's path is longer than 107 bytes");
     return 0;

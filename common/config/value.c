@@ -81,7 +81,7 @@ bool value_read_preset(const struct schema_row *row, struct value *out)
 
 static const struct config_redis *find_endpoint(const struct config *config, const char *name)
 {
-    for (size_t i = 0; i < config->redis_count; i++)
+    for (size_t i = 0; config && i < config->redis_count; i++)
         if (strcmp(config->redis[i].name, name) == 0)
             return &config->redis[i];
     return NULL;
@@ -158,10 +158,10 @@ bool value_store(const struct schema_row *row, void *base, struct value *value,
     return found;
 }
 
-const char *value_word_name(const struct schema_row *row, int value)
+const char *value_word_name(const struct schema_row *row, int number)
 {
     for (const struct schema_word *word = row->words; word->name; word++)
-        if (word->value == value && !word->refused)
+        if (word->value == number && !word->refused)
             return word->name;
     return "";
 }

@@ -63,4 +63,4 @@ void value_list_free(char **list);
 bool value_in_range(const struct schema_row *row, double number, const char **out_side,
                     double *out_bound);
 /* The word of a value of a row of type SCHEMA_WORD; "" when there is none. */
-const char *value_word_name(const struct schema_row *row, int word);
+const char *value_word_name(const struct schema_row *row, int number);

@@ -98,7 +98,6 @@ static const char *name_problem(const char *pattern, const char *name)
 
 static void walk(const struct position *position, struct tree_node *node);
 
-// NOLINTNEXTLINE(misc-no-recursion): bounded by the depth of the schema
 static void walk_entry(const struct position *position, struct tree_entry *entry)
 {
     char pattern[SCHEMA_PATTERN_BYTES];
@@ -130,7 +129,6 @@ static void walk_entry(const struct position *position, struct tree_entry *entry
     walk(&below, entry->value);
 }
 
-// NOLINTNEXTLINE(misc-no-recursion): bounded by the depth of the schema
 static void walk_map(const struct position *position, struct tree_node *node)
 {
     struct buf *key = position->key;
@@ -162,7 +160,6 @@ static void need_map(const struct position *position, struct tree_node *node)
     buf_done(&names);
 }
 
-// NOLINTNEXTLINE(misc-no-recursion): bounded by the depth of the schema
 static void walk(const struct position *position, struct tree_node *node)
 {
     const struct schema_row *row = schema_find(position->pattern);

@@ -277,7 +277,7 @@ Test(files, secrets_are_resolved_and_never_shown)
     struct buf findings = BUF_INIT(65536), out = BUF_INIT(1u << 20);
     struct config *config;
 
-    cr_assert(setenv("CREDENTIALS_DIRECTORY", scratch, 1) == 0);
+    cr_assert(credential && setenv("CREDENTIALS_DIRECTORY", scratch, 1) == 0);
     cr_assert(setenv("DROVER_TEST_SECRET", "geheim4", 1) == 0);
     config = load_text(yaml, NULL, 0, &findings);
     cr_assert(config, "%s", buf_text(&findings));

@@ -64,7 +64,6 @@ struct seen {
     size_t count;
 };
 
-// NOLINTNEXTLINE(misc-no-recursion)
 static void collect(const struct tree_node *node, const char *pattern, struct seen *seen)
 {
     if (*pattern) {
