@@ -160,7 +160,6 @@ char *text_base64(const void *bytes, size_t len)
             word |= (unsigned int)in[i + 1] << 8;
         if (left > 2)
             word |= in[i + 2];
-        // cppcheck-suppress uninitdata ; this is where it is initialised
         *at++ = letters[word >> 18];
         *at++ = letters[word >> 12 & 63];
         *at++ = left > 1 ? letters[word >> 6 & 63] : '=';

@@ -9,6 +9,7 @@
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/program_path.h"
+#include "common/base/undumpable.h"
 #include "common/config/config.h"
 #include "supervisor/master/supervisor.h"
 
@@ -197,6 +198,7 @@ int main(int argc, char **argv)
         return exit_code;
     fd_cloexec_from(STDERR_FILENO + 1); /* what we inherited must not reach handlers */
     (void)signal(SIGPIPE, SIG_IGN);     /* a reader that left is an error of write, not our end */
+    undumpable_begin();                 /* before a secret is read */
     if (load(&line, &config) < 0)
         return EXIT_CODE_CONFIG;
     exit_code = line.check ? EXIT_CODE_OK : prepare_and_run(config);

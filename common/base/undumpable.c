@@ -1,0 +1,18 @@
+#include "common/base/undumpable.h"
+
+#include <sys/prctl.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define CHECKED_BUILD 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CHECKED_BUILD 1
+#endif
+#endif
+
+void undumpable_begin(void)
+{
+#ifndef CHECKED_BUILD
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* cannot fail for 0 */
+#endif
+}
