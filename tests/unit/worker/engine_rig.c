@@ -491,8 +491,22 @@ void rig_start_idle(size_t slots)
     answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
 }
 
+/* As redis_close does: what is under way has no answer. */
+static void answer_all_badly(void)
+{
+    struct call_result result = { .outcome = REDIS_UNKNOWN, .why = "closed" };
+
+    for (size_t i = 0; i < rig.calls_count; i++) {
+        struct fake_call *call = &rig.calls[i];
+
+        if (!call->answered && call->kind == FAKE_RENEW)
+            ((queue_renew_cb *)call->on_done)(NULL, &result, NULL, 0, 0, call->arg);
+    }
+}
+
 void rig_done(void)
 {
+    answer_all_badly();
     for (size_t i = 0; i < rig.runs_count; i++)
         free(rig.runs[i].run);
     engine_close(rig.engine);
