@@ -98,7 +98,7 @@ static void answer_view(struct view_call *call, const redisReply *reply)
         .logs_count = queue_reply_uint(reply->element[2], 0),
         .fields_count = pairs,
         .names = block,
-        .values = block + pairs,
+        .values = block ? block + pairs : NULL,
     };
 
     if (!block) {
@@ -227,7 +227,7 @@ static bool keep_event(struct history_call *call, uint64_t at_ms, const redisRep
 
     for (size_t i = 0; i < pairs * 2; i++)
         texts += fields->element[i]->len + 1;
-    names = malloc(pairs * 2 * sizeof(*names) + texts);
+    names = malloc(pairs * 2 * sizeof(*names) + texts + 1); /* never 0 bytes */
     if (!names)
         return false;
     at = (char *)(names + pairs * 2);

@@ -27,7 +27,7 @@ static int refuse(struct error *err, const char *member, const struct json_value
 static int read_whole(const char *member, const struct json_value *value, double *out,
                       struct error *err)
 {
-    double number;
+    double number = 0;
 
     if (!json_read_number(value, &number))
         return refuse(err, member, value, "a number");
@@ -37,7 +37,7 @@ static int read_whole(const char *member, const struct json_value *value, double
 
 static int read_attempts(const struct json_value *value, struct job_options *out, struct error *err)
 {
-    double number;
+    double number = 0;
 
     if (read_whole("attempts", value, &number, err) < 0)
         return -EINVAL;
@@ -50,7 +50,7 @@ static int read_attempts(const struct json_value *value, struct job_options *out
 static int read_limit(const char *member, const struct json_value *value, int64_t *out,
                       struct error *err)
 {
-    double number;
+    double number = 0;
 
     if (read_whole(member, value, &number, err) < 0)
         return -EINVAL;
@@ -70,7 +70,7 @@ static enum job_backoff_kind backoff_kind(const struct json_value *type)
 static int read_backoff_member(const struct json_value *key, const struct json_value *value,
                                struct job_backoff *out, struct error *err)
 {
-    double number;
+    double number = 0;
 
     if (value->kind == JSON_KIND_NULL)
         return 0;
@@ -95,7 +95,7 @@ static int read_backoff(const struct json_value *value, struct job_options *out,
     struct job_backoff backoff = { .kind = JOB_BACKOFF_CUSTOM };
     struct json_value key, member;
     struct json_walk walk;
-    double number;
+    double number = 0;
 
     if (value->kind == JSON_KIND_FALSE)
         return 0;
@@ -124,7 +124,7 @@ static int read_keep_object(const char *member, const struct json_value *value,
     struct json_walk walk = json_walk_into(value);
     struct json_value key, item;
     char path[64];
-    double number;
+    double number = 0;
 
     while (json_next_member(&walk, &key, &item)) {
         (void)snprintf(path, sizeof(path), "%s.%.*s", member,

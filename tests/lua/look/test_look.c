@@ -213,6 +213,23 @@ Test(look, spoilt_key_refuses_pause_and_resume)
     }
 }
 
+Test(look, refused_resume_leaves_the_queue_paused)
+{
+    static const char *const spoil[] = { "events", "marker", "prioritized", "delayed" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(spoil); i++) {
+        redis_says("FLUSHALL");
+        redis_says("HSET bull:q:meta paused 1");
+        redis_says("LPUSH bull:q:paused 1 2");
+        redis_says("SET bull:q:%s x", spoil[i]);
+        resume_queue();
+        cr_expect(done.outcome == REDIS_REFUSED, "%s", spoil[i]);
+        says("1", "HEXISTS bull:q:meta paused");
+        says("2 1", "LRANGE bull:q:paused 0 -1");
+        says("0", "EXISTS bull:q:wait");
+    }
+}
+
 /* ---- progress and logs ---- */
 
 Test(look, progress_is_stored_and_told)
@@ -248,6 +265,7 @@ Test(look, log_rows_are_kept_up_to_the_limit)
         cr_assert(queue_add_log(queue, "1", row, 4, 3, on_done, NULL, &err) == 0);
         (void)queue_rig_run();
         cr_expect(done.value == kept[i], "row %d", i);
+        cr_expect(atoi(redis_says("LLEN bull:q:1:logs")) == kept[i], "row %d", i);
     }
     says("row2 row3 row4", "LRANGE bull:q:1:logs 0 -1");
     cr_assert(queue_add_log(queue, "1", "all", 3, -1, on_done, NULL, &err) == 0);
