@@ -1,10 +1,4 @@
-/* Everything `drover dev` starts, on one loop. Callbacks record what happened; dev_step looks at
- * the whole state and goes on.
- *
- * Stages, each waiting for: REDIS (the private server answers), PRODUCER (it has ended), BULK and
- * COMMANDS (the sample is in), WATCH (all jobs have ended; 60 s with `once`), STORY (it was told),
- * STAY (Ctrl-C), DRAIN (droverd has ended), CLOSE (the connection, then the server), END. A failure
- * at any point notes its reason and goes to DRAIN. */
+/* One run of `drover dev`: its stages, on one loop (dev_inside.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,83 +11,21 @@
 #include "common/base/fd.h"
 #include "common/base/program_path.h"
 #include "common/base/text.h"
-#include "common/queue/queue.h"
-#include "supervisor/cli/dev.h"
-#include "supervisor/cli/dev_child.h"
-#include "supervisor/cli/dev_sample.h"
-#include "supervisor/cli/dev_view.h"
+#include "supervisor/cli/dev_inside.h"
 #include "supervisor/cli/output.h"
 
-#define TICK_MS            200
-#define REDIS_WITHIN_MS    10000
-#define FINISH_WITHIN_MS   60000
-#define BULK_MAX           200   /* jobs added by one call */
-#define HISTORY_SCAN       20000 /* entries of the event stream looked through for the story */
-#define DRAIN_EXTRA_MS     15000 /* beyond the file's drain time-out: then droverd is killed */
-#define INSIST_MS          1000  /* between the signals of a second Ctrl-C */
-#define SERVER_END_MS      5000
-#define PRODUCER_NOT_THERE EXIT_CODE_UNAVAILABLE
-#define TAIL_BYTES         4000
-
-enum stage {
-    STAGE_REDIS,
-    STAGE_PRODUCER,
-    STAGE_BULK,
-    STAGE_COMMANDS,
-    STAGE_WATCH,
-    STAGE_STORY,
-    STAGE_STAY,
-    STAGE_DRAIN,
-    STAGE_CLOSE,
-    STAGE_END,
-};
-
-struct dev_queue {
-    struct queue *queue;
-    bool counting;  /* a count is under way */
-    bool known;     /* was counted once */
-    size_t counted; /* counts since the stage began */
-    size_t bulk_at; /* next of dev->jobs to look at */
-};
-
-struct dev {
-    const struct dev_plan *plan;
-    uv_loop_t loop;
-    uv_timer_t tick;
-    uv_signal_t signals[3];
-    struct dev_child server, droverd, producer, adder;
-    char last_line[256]; /* of server or producer: the likely reason of its end */
-    int log_fd;          /* droverd's output */
-    char log_path[160];
-    char *droverd_path, *own_path;
-
-    struct redis *redis; /* NULL once closed */
-    bool redis_ready;
-    struct dev_queue *queues; /* one for each of plan->config->queues */
-    struct dev_counted *counted;
-    size_t queues_count;
-
-    enum stage stage;
-    uint64_t stage_since_ms;
-    struct dev_view view;
-    unsigned int stops;      /* Ctrl-C and the like so far */
-    uint64_t insisted_at_ms; /* last signal to a droverd that is being ended; 0 none */
-    bool failed;
-
-    struct dev_job *jobs; /* of the bulk */
-    size_t jobs_count;
-    bool adding;          /* a bulk call is under way */
-    uint64_t added;       /* jobs of the sample that are in */
-    uint64_t produced;    /* of these by the producer */
-    size_t commands_done; /* drover add */
-    bool story_told;
-};
-
-static void dev_step(struct dev *dev);
+#define TICK_MS          200
+#define REDIS_WITHIN_MS  10000
+#define FINISH_WITHIN_MS 60000
+#define HISTORY_SCAN     20000 /* entries of the event stream looked through for the story */
+#define DRAIN_EXTRA_MS   15000 /* beyond the file's drain time-out: then droverd is killed */
+#define INSIST_MS        1000  /* between the signals of a second Ctrl-C */
+#define SERVER_END_MS    5000
+#define TAIL_BYTES       4000
 
 /* ---- stages and failure ---- */
 
-static void enter(struct dev *dev, enum stage stage)
+void dev_enter(struct dev *dev, enum stage stage)
 {
     dev->stage = stage;
     dev->stage_since_ms = clock_now_ms();
@@ -106,7 +38,7 @@ static uint64_t in_stage_ms(const struct dev *dev)
     return clock_now_ms() - dev->stage_since_ms;
 }
 
-static bool ending(const struct dev *dev)
+bool dev_is_ending(const struct dev *dev)
 {
     return dev->stage >= STAGE_DRAIN;
 }
@@ -125,15 +57,12 @@ static void show_log_tail(const struct dev *dev)
     buf_done(&shown);
 }
 
-/* Tells the reason and begins the end; later failures follow from the first and are not told. */
-static void fail(struct dev *dev, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static void fail(struct dev *dev, const char *format, ...)
+void dev_fail(struct dev *dev, const char *format, ...)
 {
     char text[1024];
     va_list args;
 
-    if (ending(dev))
+    if (dev_is_ending(dev))
         return;
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args); /* may be cut */
@@ -141,7 +70,7 @@ static void fail(struct dev *dev, const char *format, ...)
     output_error("%s", text);
     show_log_tail(dev);
     dev->failed = true;
-    enter(dev, STAGE_DRAIN);
+    dev_enter(dev, STAGE_DRAIN);
 }
 
 /* ---- children ---- */
@@ -180,24 +109,6 @@ static void on_droverd_line(struct dev_child *child, const char *line, void *arg
         dev_view_say(&dev->view, "droverd: %s", line);
 }
 
-static void on_producer_line(struct dev_child *child, const char *line, void *arg)
-{
-    struct dev *dev = arg;
-
-    if (strncmp(line, "added ", 6) == 0) {
-        uint64_t count = 0;
-
-        if (text_parse_uint(line + 6, strcspn(line + 6, " "), &count) == 0)
-            dev->produced += count;
-    }
-    dev_view_say(&dev->view, "%s: %s", child->name, line);
-}
-
-static void on_adder_line(struct dev_child *child, const char *line, void *arg)
-{
-    on_server_line(child, line, arg);
-}
-
 static int start_server(struct dev *dev, struct error *err)
 {
     const char *const argv[] = { "redis-server",
@@ -217,7 +128,11 @@ static int start_server(struct dev *dev, struct error *err)
                                  "noeviction",
                                  NULL };
 
-    return dev_child_start(&dev->server, &dev->loop, argv, NULL, err);
+    int r = dev_child_start(&dev->server, &dev->loop, argv, NULL, err);
+
+    if (r == -ENOENT)
+        return error_set(err, r, "redis-server is not installed: apt-get install redis-server");
+    return r;
 }
 
 /* --set redis.NAME.url=URL for every server of the file. */
@@ -248,45 +163,6 @@ static int start_droverd(struct dev *dev, struct error *err)
     free(sets);
     free(argv);
     return r;
-}
-
-/* Our environment with three variables more. */
-static int start_producer(struct dev *dev, struct error *err)
-{
-    const char *const argv[] = { "/bin/sh", "-c", dev->plan->producer, NULL };
-    char jobs[64], sock[192], prefix[256];
-    const char **env = NULL;
-    size_t count = 0;
-    int r;
-
-    while (environ[count])
-        count++;
-    env = calloc(count + 4, sizeof(*env));
-    if (!env)
-        return error_set(err, -ENOMEM, "no memory");
-    memcpy(env, environ, count * sizeof(*env));
-    (void)snprintf(jobs, sizeof(jobs), "DROVER_DEMO_JOBS=%zu", dev->plan->sample * 2 / 5);
-    (void)snprintf(sock, sizeof(sock), "DROVER_DEMO_SOCKET=%s", dev->plan->socket_path);
-    (void)snprintf(prefix, sizeof(prefix), "DROVER_DEMO_PREFIX=%s",
-                   dev->plan->config->redis[0].prefix);
-    env[count] = jobs;
-    env[count + 1] = sock;
-    env[count + 2] = prefix;
-    r = dev_child_start(&dev->producer, &dev->loop, argv, env, err);
-    free(env);
-    return r;
-}
-
-static int start_adder(struct dev *dev, const char *const *words, struct error *err)
-{
-    const struct config_queue *queue = config_find_queue(dev->plan->config, words[0]);
-    const char *argv[32] = { dev->own_path,  "add",      "--redis",
-                             dev->plan->url, "--prefix", queue->redis->prefix };
-    size_t argc = 6;
-
-    for (size_t i = 0; words[i] && argc < ARRAY_SIZE(argv) - 1; i++)
-        argv[argc++] = words[i];
-    return dev_child_start(&dev->adder, &dev->loop, argv, NULL, err);
 }
 
 /* ---- Redis ---- */
@@ -333,14 +209,6 @@ static int make_queues(struct dev *dev, struct error *err)
         dev->queues_count++;
     }
     return 0;
-}
-
-static struct dev_queue *find_queue(struct dev *dev, const char *name)
-{
-    for (size_t i = 0; i < dev->queues_count; i++)
-        if (strcmp(dev->counted[i].name, name) == 0)
-            return &dev->queues[i];
-    return NULL;
 }
 
 /* ---- counting ---- */
@@ -390,122 +258,6 @@ static bool counts_are_fresh(const struct dev *dev)
     return true;
 }
 
-/* ---- the sample ---- */
-
-static void on_added(struct queue *queue, const struct call_result *call,
-                     const struct add_result *results, size_t count, void *arg)
-{
-    struct dev *dev = arg;
-
-    dev->adding = false;
-    if (call->outcome != REDIS_REPLY)
-        fail(dev, "add jobs to %s: %s", queue_name(queue), call->why);
-    for (size_t i = 0; call->outcome == REDIS_REPLY && i < count; i++) {
-        if (results[i].id && !results[i].duplicate)
-            dev->added++;
-        else
-            fail(dev, "a job of %s was refused: %s", queue_name(queue), results[i].why);
-    }
-    dev_step(dev);
-}
-
-/* The next jobs of this queue go in with one call. True when there were any. */
-static bool add_some(struct dev *dev, struct dev_queue *queue)
-{
-    static struct job_spec specs[BULK_MAX];
-    struct error err = { .code = 0 };
-    size_t count = 0;
-
-    for (; queue->bulk_at < dev->jobs_count && count < BULK_MAX; queue->bulk_at++)
-        if (strcmp(dev->jobs[queue->bulk_at].queue, queue_name(queue->queue)) == 0)
-            specs[count++] = dev->jobs[queue->bulk_at].spec;
-    if (count == 0)
-        return false;
-    if (queue_add_jobs(queue->queue, specs, count, on_added, dev, &err) < 0) {
-        fail(dev, "add jobs to %s: %s", queue_name(queue->queue), err.text);
-        return true;
-    }
-    dev->adding = true;
-    return true;
-}
-
-static bool make_jobs(struct dev *dev)
-{
-    uint64_t have = dev->produced + dev_sample_commands_count;
-
-    if (dev->jobs)
-        return true;
-    dev->added = dev->produced;
-    /* At least a few of every kind, also when the producer did more than its part. */
-    dev->jobs_count = dev->plan->sample > have + DEV_SAMPLE_MIN / 2 ? dev->plan->sample - have
-                                                                    : DEV_SAMPLE_MIN / 2;
-    dev->jobs = dev_sample_make(dev->jobs_count);
-    if (!dev->jobs)
-        fail(dev, "no memory for the sample");
-    return dev->jobs != NULL;
-}
-
-static void step_bulk(struct dev *dev)
-{
-    if (dev->plan->sample == 0) {
-        dev->added = dev->produced;
-        enter(dev, dev->produced > 0 || dev->plan->once ? STAGE_WATCH : STAGE_STAY);
-        return;
-    }
-    if (dev->adding || !make_jobs(dev))
-        return;
-    for (size_t i = 0; i < dev->queues_count; i++)
-        if (add_some(dev, &dev->queues[i]))
-            return;
-    dev_view_say(&dev->view, "drover's library: added %" PRIu64 " jobs in bulk",
-                 dev->added - dev->produced);
-    enter(dev, STAGE_COMMANDS);
-}
-
-static void step_commands(struct dev *dev)
-{
-    struct error err = { .code = 0 };
-
-    if (dev->adder.started && !dev_child_done(&dev->adder))
-        return;
-    if (dev->adder.started) {
-        if (!dev_child_succeeded(&dev->adder)) {
-            fail(dev, "drover add %s: %s", dev_child_fate(&dev->adder), dev->last_line);
-            return;
-        }
-        dev->added++;
-        dev->commands_done++;
-        dev->adder.started = false;
-    }
-    if (dev->commands_done == dev_sample_commands_count) {
-        dev_view_say(&dev->view, "drover add: added %zu jobs from the command line",
-                     dev->commands_done);
-        enter(dev, STAGE_WATCH);
-        return;
-    }
-    if (start_adder(dev, dev_sample_commands[dev->commands_done], &err) < 0)
-        fail(dev, "%s", err.text);
-}
-
-static void step_producer(struct dev *dev)
-{
-    struct error err = { .code = 0 };
-
-    if (!dev->plan->producer) {
-        enter(dev, STAGE_BULK);
-    } else if (!dev->producer.started) {
-        if (start_producer(dev, &err) < 0)
-            fail(dev, "%s", err.text);
-    } else if (dev_child_done(&dev->producer)) {
-        if (dev->producer.term_signal == 0 && dev->producer.exit_code == PRODUCER_NOT_THERE)
-            dev_view_say(&dev->view, "producer: not available; drover adds all jobs itself");
-        else if (!dev_child_succeeded(&dev->producer))
-            fail(dev, "the producer %s", dev_child_fate(&dev->producer));
-        if (!ending(dev))
-            enter(dev, STAGE_BULK);
-    }
-}
-
 /* ---- the end of the jobs, and their story ---- */
 
 /* With the demo's configuration it is known how all jobs end, and none is removed. */
@@ -516,10 +268,10 @@ static void check_ends(struct dev *dev)
     for (size_t i = 0; i < dev->queues_count; i++)
         jobs_failed += dev->counted[i].counts.failed;
     if (ended != dev->added)
-        fail(dev, "%" PRIu64 " jobs were added, but %" PRIu64 " ended", dev->added, ended);
+        dev_fail(dev, "%" PRIu64 " jobs were added, but %" PRIu64 " ended", dev->added, ended);
     else if (jobs_failed != DEV_SAMPLE_FAILING)
-        fail(dev, "%" PRIu64 " jobs failed for good; %d of the sample should", jobs_failed,
-             DEV_SAMPLE_FAILING);
+        dev_fail(dev, "%" PRIu64 " jobs failed for good; %d of the sample should", jobs_failed,
+                 DEV_SAMPLE_FAILING);
 }
 
 static void on_view(struct queue *queue, const struct call_result *call,
@@ -530,7 +282,7 @@ static void on_view(struct queue *queue, const struct call_result *call,
     (void)queue;
     dev->story_told = true;
     if (call->outcome != REDIS_REPLY)
-        fail(dev, "read job %s: %s", DEV_STORY_ID, call->why);
+        dev_fail(dev, "read job %s: %s", DEV_STORY_ID, call->why);
     else
         dev_view_kept(&dev->view, view);
     dev_step(dev);
@@ -543,13 +295,21 @@ static void on_history(struct queue *queue, const struct call_result *call,
     struct error err = { .code = 0 };
 
     if (call->outcome != REDIS_REPLY || count == 0)
-        fail(dev, "read the events of job %s: %s", DEV_STORY_ID,
-             *call->why ? call->why : "there are none");
+        dev_fail(dev, "read the events of job %s: %s", DEV_STORY_ID,
+                 *call->why ? call->why : "there are none");
     else
         dev_view_story(&dev->view, DEV_STORY_ID, events, count);
-    if (!ending(dev) && queue_view_job(queue, DEV_STORY_ID, on_view, dev, &err) < 0)
-        fail(dev, "read job %s: %s", DEV_STORY_ID, err.text);
+    if (!dev_is_ending(dev) && queue_view_job(queue, DEV_STORY_ID, on_view, dev, &err) < 0)
+        dev_fail(dev, "read job %s: %s", DEV_STORY_ID, err.text);
     dev_step(dev);
+}
+
+static struct dev_queue *find_queue(struct dev *dev, const char *name)
+{
+    for (size_t i = 0; i < dev->queues_count; i++)
+        if (strcmp(dev->counted[i].name, name) == 0)
+            return &dev->queues[i];
+    return NULL;
 }
 
 static void ask_for_story(struct dev *dev)
@@ -558,9 +318,9 @@ static void ask_for_story(struct dev *dev)
     struct error err = { .code = 0 };
 
     if (!queue)
-        fail(dev, "the configuration has no queue %s", DEV_STORY_QUEUE);
+        dev_fail(dev, "the configuration has no queue %s", DEV_STORY_QUEUE);
     else if (queue_job_history(queue->queue, DEV_STORY_ID, HISTORY_SCAN, on_history, dev, &err) < 0)
-        fail(dev, "read job %s: %s", DEV_STORY_ID, err.text);
+        dev_fail(dev, "read job %s: %s", DEV_STORY_ID, err.text);
 }
 
 static void step_watch(struct dev *dev)
@@ -569,17 +329,17 @@ static void step_watch(struct dev *dev)
 
     if (!counts_are_fresh(dev) || left > 0) {
         if (dev->plan->once && in_stage_ms(dev) > FINISH_WITHIN_MS)
-            fail(dev, "%" PRIu64 " of %" PRIu64 " jobs have not ended within %d s", left,
-                 dev->added, FINISH_WITHIN_MS / 1000);
+            dev_fail(dev, "%" PRIu64 " of %" PRIu64 " jobs have not ended within %d s", left,
+                     dev->added, FINISH_WITHIN_MS / 1000);
         return;
     }
     if (dev->plan->demo && dev->plan->sample > 0)
         check_ends(dev);
-    if (ending(dev))
+    if (dev_is_ending(dev))
         return;
     dev_view_summary(&dev->view, dev->counted, dev->queues_count, dev->added,
                      clock_now_ms() - dev->view.started_at_ms);
-    enter(dev, STAGE_STORY);
+    dev_enter(dev, STAGE_STORY);
     if (dev->plan->sample > 0)
         ask_for_story(dev);
     else
@@ -591,13 +351,13 @@ static void step_story(struct dev *dev)
     if (!dev->story_told)
         return;
     if (dev->plan->once) {
-        enter(dev, STAGE_DRAIN);
+        dev_enter(dev, STAGE_DRAIN);
         return;
     }
     dev_view_say(&dev->view, "All stays up until Ctrl-C. From another terminal:");
     dev_view_say(&dev->view, "  %s status --redis %s --prefix %s", dev->own_path, dev->plan->url,
                  dev->plan->config->redis[0].prefix);
-    enter(dev, STAGE_STAY);
+    dev_enter(dev, STAGE_STAY);
 }
 
 /* ---- the end ---- */
@@ -614,7 +374,7 @@ static void step_drain(struct dev *dev)
     uint64_t limit_ms = dev->plan->config->drain_timeout_ms + DRAIN_EXTRA_MS;
 
     if (!dev->droverd.running) {
-        enter(dev, STAGE_CLOSE);
+        dev_enter(dev, STAGE_CLOSE);
         return;
     }
     if (dev->insisted_at_ms == 0) {
@@ -640,7 +400,7 @@ static void close_all(struct dev *dev)
     dev_child_close(&dev->droverd);
     dev_child_close(&dev->producer);
     dev_child_close(&dev->adder);
-    enter(dev, STAGE_END);
+    dev_enter(dev, STAGE_END);
 }
 
 /* Nothing of the server is worth keeping: it is killed once nobody talks to it any more. */
@@ -668,46 +428,46 @@ static void start_all(struct dev *dev)
     struct error err = { .code = 0 };
 
     if (make_queues(dev, &err) < 0 || start_droverd(dev, &err) < 0) {
-        fail(dev, "%s", err.text);
+        dev_fail(dev, "%s", err.text);
         return;
     }
     dev_view_say(&dev->view, "Redis %s on %s", redis_server_version(dev->redis), dev->plan->url);
     dev_view_say(&dev->view, "droverd runs %s", dev->plan->config_file);
     dev_view_say(&dev->view, "its log: %s", dev->log_path);
-    enter(dev, STAGE_PRODUCER);
+    dev_enter(dev, STAGE_PRODUCER);
 }
 
 static void check_children(struct dev *dev)
 {
     if (dev->server.started && !dev->server.running)
-        fail(dev, "redis-server %s: %s", dev_child_fate(&dev->server), dev->last_line);
+        dev_fail(dev, "redis-server %s: %s", dev_child_fate(&dev->server), dev->last_line);
     else if (dev->droverd.started && !dev->droverd.running)
-        fail(dev, "droverd %s", dev_child_fate(&dev->droverd));
+        dev_fail(dev, "droverd %s", dev_child_fate(&dev->droverd));
 }
 
-static void dev_step(struct dev *dev)
+void dev_step(struct dev *dev)
 {
     enum stage before;
 
     do {
         before = dev->stage;
-        if (!ending(dev))
+        if (!dev_is_ending(dev))
             check_children(dev);
         switch (dev->stage) {
         case STAGE_REDIS:
             if (dev->redis_ready)
                 start_all(dev);
             else if (in_stage_ms(dev) > REDIS_WITHIN_MS)
-                fail(dev, "redis-server does not answer within %d s", REDIS_WITHIN_MS / 1000);
+                dev_fail(dev, "redis-server does not answer within %d s", REDIS_WITHIN_MS / 1000);
             break;
         case STAGE_PRODUCER:
-            step_producer(dev);
+            dev_fill_step_producer(dev);
             break;
         case STAGE_BULK:
-            step_bulk(dev);
+            dev_fill_step_bulk(dev);
             break;
         case STAGE_COMMANDS:
-            step_commands(dev);
+            dev_fill_step_commands(dev);
             break;
         case STAGE_WATCH:
             step_watch(dev);
@@ -732,7 +492,7 @@ static void on_tick(uv_timer_t *timer)
 {
     struct dev *dev = timer->data;
 
-    if (!ending(dev) && dev->queues_count > 0) {
+    if (!dev_is_ending(dev) && dev->queues_count > 0) {
         count_queues(dev);
         if (counts_are_known(dev))
             dev_view_counts(&dev->view, dev->counted, dev->queues_count,
@@ -747,12 +507,12 @@ static void on_signal(uv_signal_t *handle, int signal_number)
 
     (void)signal_number;
     dev->stops++;
-    if (dev->stops == 1 && !ending(dev)) {
+    if (dev->stops == 1 && !dev_is_ending(dev)) {
         dev_view_say(&dev->view, "Ending: running jobs may finish (Ctrl-C again: at once)");
         if (dev->plan->once)
-            fail(dev, "interrupted before all jobs had ended");
+            dev_fail(dev, "interrupted before all jobs had ended");
         else
-            enter(dev, STAGE_DRAIN);
+            dev_enter(dev, STAGE_DRAIN);
     }
     dev_step(dev);
 }
@@ -780,8 +540,7 @@ static void init_handles(struct dev *dev)
     }
     init_child(dev, &dev->server, "redis-server", on_server_line);
     init_child(dev, &dev->droverd, "droverd", on_droverd_line);
-    init_child(dev, &dev->producer, "producer", on_producer_line);
-    init_child(dev, &dev->adder, "drover add", on_adder_line);
+    dev_fill_init(dev);
 }
 
 static int find_programs(struct dev *dev, struct error *err)
@@ -805,14 +564,10 @@ static void start(struct dev *dev)
     (void)snprintf(dev->log_path, sizeof(dev->log_path), "%s/droverd.log", dev->plan->dir);
     dev->log_fd = open(dev->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (dev->log_fd < 0)
-        fail(dev, "open %s: %s", dev->log_path, strerror(errno));
-    else if (find_programs(dev, &err) < 0)
-        fail(dev, "%s", err.text);
-    else if (start_server(dev, &err) < 0)
-        fail(dev, "%s%s", err.text,
-             err.code == -ENOENT ? "; install it: apt-get install redis-server" : "");
-    else if (open_redis(dev, &err) < 0)
-        fail(dev, "%s", err.text);
+        dev_fail(dev, "open %s: %s", dev->log_path, strerror(errno));
+    else if (find_programs(dev, &err) < 0 || start_server(dev, &err) < 0 ||
+             open_redis(dev, &err) < 0)
+        dev_fail(dev, "%s", err.text);
 }
 
 static void dev_done(struct dev *dev)
@@ -839,7 +594,7 @@ int dev_run(const struct dev_plan *plan)
     }
     (void)signal(SIGPIPE, SIG_IGN);
     dev_view_init(&dev.view, plan->json);
-    enter(&dev, STAGE_REDIS);
+    dev_enter(&dev, STAGE_REDIS);
     init_handles(&dev);
     start(&dev);
     dev_step(&dev);

@@ -263,7 +263,7 @@ static bool has_name(const struct bytes *name, const char *text)
 /* Fields of an event that say nothing new to a reader. */
 static bool is_noise(const struct bytes *name)
 {
-    static const char *const noise[] = { "event", "prev", "jobId" };
+    static const char *const noise[] = { "prev", "jobId" };
 
     for (size_t i = 0; i < ARRAY_SIZE(noise); i++)
         if (has_name(name, noise[i]))
@@ -271,33 +271,29 @@ static bool is_noise(const struct bytes *name)
     return false;
 }
 
-static const struct bytes *field_of(const struct job_event *event, const char *name)
+static void plain_field(const struct bytes *name, const struct bytes *value, uint64_t first_ms,
+                        struct buf *out)
 {
-    for (size_t i = 0; i < event->fields_count; i++)
-        if (has_name(&event->names[i], name))
-            return &event->values[i];
-    return NULL;
+    if (has_name(name, "event")) { /* always the first */
+        output_text(out, value->data, value->len);
+        return;
+    }
+    (void)buf_append_text(out, "  ");
+    output_text(out, name->data, name->len);
+    (void)buf_append_char(out, '=');
+    if (has_name(name, "delay")) /* in BullMQ's event: the time it is due at */
+        (void)buf_printf(out, "+%.3f s",
+                         (double)(strtoull(value->data, NULL, 10) - first_ms) / 1000);
+    else
+        output_text(out, value->data, value->len);
 }
 
 static void plain_event(const struct job_event *event, uint64_t first_ms, struct buf *out)
 {
-    const struct bytes *what = field_of(event, "event");
-
     (void)buf_printf(out, "  +%7.3f s  ", (double)(event->at_ms - first_ms) / 1000);
-    output_text(out, what ? what->data : "?", what ? what->len : 1);
     for (size_t i = 0; i < event->fields_count; i++) {
-        const char *name = event->names[i].data;
-
-        if (is_noise(&event->names[i]))
-            continue;
-        (void)buf_append_text(out, "  ");
-        output_text(out, name, event->names[i].len);
-        (void)buf_append_char(out, '=');
-        if (has_name(&event->names[i], "delay")) /* BullMQ's `delay` is the time it is due at */
-            (void)buf_printf(out, "+%.3f s",
-                             (double)(strtoull(event->values[i].data, NULL, 10) - first_ms) / 1000);
-        else
-            output_text(out, event->values[i].data, event->values[i].len);
+        if (!is_noise(&event->names[i]))
+            plain_field(&event->names[i], &event->values[i], first_ms, out);
     }
     (void)buf_append_char(out, '\n');
 }
@@ -313,7 +309,7 @@ static void json_event(const struct job_event *event, bool first, struct buf *ou
 
 static const struct bytes *kept_field(const struct job_view *job, const char *name)
 {
-    for (size_t i = 0; job && i < job->fields_count; i++)
+    for (size_t i = 0; i < job->fields_count; i++)
         if (has_name(&job->names[i], name))
             return &job->values[i];
     return NULL;

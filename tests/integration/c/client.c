@@ -2,7 +2,6 @@
 
 #include <criterion/criterion.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <string.h>
 
 static const char *const state_names[] = {
@@ -194,20 +193,12 @@ struct client_call *client_try(struct client *client, uint64_t deadline_ms,
     return call;
 }
 
-struct client_call *client_send(struct client *client, const char *word, ...)
+struct client_call *client_send_words(struct client *client, const char *const *words)
 {
-    const char *words[16] = { word };
-    size_t count = 1;
-    struct client_call *call = NULL;
     int code = 0;
-    va_list args;
+    struct client_call *call = client_try(client, 0, words, NULL, &code);
 
-    va_start(args, word);
-    while (count < 15 && (words[count] = va_arg(args, const char *)))
-        count++;
-    va_end(args);
-    call = client_try(client, 0, words, NULL, &code);
-    cr_assert(call, "%s was not accepted: %d; %s", word, code, client_last_why(client));
+    cr_assert(call, "%s was not accepted: %d; %s", words[0], code, client_last_why(client));
     return call;
 }
 

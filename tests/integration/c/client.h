@@ -81,11 +81,12 @@ const char *client_last_why(const struct client *client);
 size_t client_told_times(const struct client *client, enum redis_state state);
 
 /* Sends the words (NULL-terminated); the accepted call, or NULL with errno-like code in *out_code
- * when given. client_send_words fails the test when it is not accepted. */
+ * when given. client_send fails the test when it is not accepted. */
 struct client_call *client_try(struct client *client, uint64_t deadline_ms,
                                const char *const *words, const size_t *lens, int *out_code);
-struct client_call *client_send(struct client *client, const char *word, ...)
-    __attribute__((sentinel));
+#define client_send(client, ...) \
+    client_send_words((client), (const char *const[]){ __VA_ARGS__, NULL })
+struct client_call *client_send_words(struct client *client, const char *const *words);
 struct client_call *client_run(struct client *client, const struct redis_script *script,
                                int keys_count, const char *const *args, int args_count);
 

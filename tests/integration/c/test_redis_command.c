@@ -29,7 +29,7 @@ Test(redis_command, replies_come_in_order)
     client_init(&client, NULL);
     client_open_ready(&client);
     for (int i = 0; i < 5000; i++)
-        (void)client_send(&client, "INCR", "counter", NULL);
+        (void)client_send(&client, "INCR", "counter");
     wait_all(&client);
     for (size_t i = 0; i < client.calls_count; i++)
         cr_assert(client.calls[i].integer == (long long)i + 1 && client.calls[i].order == i + 1);
@@ -101,9 +101,9 @@ Test(redis_command, killed_server_leaves_the_outcome_unknown)
     client_init(&client, NULL);
     client_open_ready(&client);
     (void)snprintf(run_id, sizeof(run_id), "%s", redis_server_run_id(client.redis));
-    (void)client_send(&client, "BLPOP", "never", "0", NULL);
+    (void)client_send(&client, "BLPOP", "never", "0");
     for (int i = 0; i < 100; i++)
-        (void)client_send(&client, "INCR", "counter", NULL);
+        (void)client_send(&client, "INCR", "counter");
     client_turn(&client);
     redis_server_kill(&client.server);
     client_wait(&client, client_is(&client, REDIS_WAITING));
@@ -115,7 +115,7 @@ Test(redis_command, killed_server_leaves_the_outcome_unknown)
     client_wait(&client, client_is(&client, REDIS_READY));
     cr_expect(strcmp(run_id, redis_server_run_id(client.redis)) != 0);
     cr_expect(redis_server_number(&client.server, "DBSIZE") == 0);
-    (void)client_send(&client, "INCR", "counter", NULL);
+    (void)client_send(&client, "INCR", "counter");
     wait_all(&client);
     cr_expect(client.calls[101].integer == 1);
     client_end(&client);
@@ -130,7 +130,7 @@ Test(redis_command, killed_client_comes_back)
     for (int round = 1; round <= 5; round++) {
         redis_server_do(&client.server, "CLIENT KILL TYPE normal SKIPME yes");
         client_wait(&client, client_told_times(&client, REDIS_READY) == (size_t)round + 1);
-        (void)client_send(&client, "PING", NULL);
+        (void)client_send(&client, "PING");
         wait_all(&client);
     }
     cr_expect(client_told_times(&client, REDIS_WAITING) == 5);
@@ -157,8 +157,8 @@ Test(redis_command, asking_inside_a_loss_is_refused)
 
     client_init(&client, NULL);
     client_open_ready(&client);
-    client_send(&client, "BLPOP", "never", "0", NULL)->on_answer = try_again;
-    client_send(&client, "PING", NULL)->on_answer = try_again;
+    client_send(&client, "BLPOP", "never", "0")->on_answer = try_again;
+    client_send(&client, "PING")->on_answer = try_again;
     client_turn(&client);
     redis_server_kill(&client.server);
     wait_all(&client);
@@ -174,7 +174,7 @@ Test(redis_command, kills_at_many_moments_count_exactly)
     for (int turns = 0; turns < 8; turns++) {
         client_open_ready(&client);
         for (int i = 0; i < 2000; i++)
-            (void)client_send(&client, "INCR", "counter", NULL);
+            (void)client_send(&client, "INCR", "counter");
         for (int i = 0; i < turns; i++)
             (void)uv_run(&client.loop, UV_RUN_NOWAIT);
         redis_server_kill(&client.server);
@@ -200,7 +200,7 @@ Test(redis_command, unknown_is_never_told_of_what_did_not_run_twice)
     client_open_ready(&client);
     for (int round = 0; round < 6; round++) {
         for (int i = 0; i < 1000; i++)
-            (void)client_send(&client, "INCR", "counter", NULL);
+            (void)client_send(&client, "INCR", "counter");
         for (int i = 0; i < round; i++)
             (void)uv_run(&client.loop, UV_RUN_NOWAIT);
         redis_server_do(&client.server, "CLIENT KILL TYPE normal SKIPME yes");
@@ -235,7 +235,7 @@ Test(redis_command, stopped_server_is_found_by_the_deadline)
     client_open_ready(&client);
     redis_server_pause(&client.server);
     for (int i = 0; i < 10; i++)
-        (void)client_send(&client, "INCR", "counter", NULL);
+        (void)client_send(&client, "INCR", "counter");
     expect_deadline(&client);
     cr_expect(strstr(client.calls[0].why, "no reply to INCR within 150 ms") != NULL, "%s",
               client.calls[0].why);
@@ -252,7 +252,7 @@ Test(redis_command, paused_client_is_found_by_the_deadline)
     client.endpoint.command_timeout_ms = 150;
     client_open_ready(&client);
     redis_server_do(&client.server, "CLIENT PAUSE 600 ALL");
-    (void)client_send(&client, "GET", "key", NULL);
+    (void)client_send(&client, "GET", "key");
     expect_deadline(&client);
     client_wait(&client, client_is(&client, REDIS_READY));
     client_end(&client);
@@ -265,8 +265,8 @@ Test(redis_command, sleeping_server_is_found_by_the_deadline)
     client_init(&client, NULL);
     client.endpoint.command_timeout_ms = 150;
     client_open_ready(&client);
-    (void)client_send(&client, "DEBUG", "SLEEP", "0.8", NULL);
-    (void)client_send(&client, "PING", NULL);
+    (void)client_send(&client, "DEBUG", "SLEEP", "0.8");
+    (void)client_send(&client, "PING");
     expect_deadline(&client);
     client_wait(&client, client_is(&client, REDIS_READY));
     client_end(&client);
@@ -312,7 +312,7 @@ Test(redis_command, own_stall_is_not_the_servers)
     client_open_ready(&client);
     for (int round = 0; round < 5; round++) {
         for (int i = 0; i < 50; i++)
-            (void)client_send(&client, "PING", NULL);
+            (void)client_send(&client, "PING");
         (void)uv_run(&client.loop, UV_RUN_NOWAIT);
         (void)usleep(250000); /* the stall itself: this process does not turn its loop */
         wait_all(&client);
@@ -355,7 +355,7 @@ static void expect_refused(struct client *client, struct client_call *call,
 
 static void expect_works(struct client *client, const char *command)
 {
-    struct client_call *call = client_send(client, command, "key", NULL);
+    struct client_call *call = client_send(client, command, "key");
 
     client_wait(client, call->answers);
     cr_expect(call->outcome == REDIS_REPLY, "%s: %s", command, call->why);
@@ -371,7 +371,7 @@ Test(redis_command, out_of_memory)
     client_open_ready(&client);
     client_script(&client, &script, "write", "return redis.call('SET', KEYS[1], ARGV[1])");
     redis_server_do(&client.server, "CONFIG SET maxmemory 1");
-    expect_refused(&client, client_send(&client, "SET", "key", "value", NULL), REDIS_CLASS_MEMORY);
+    expect_refused(&client, client_send(&client, "SET", "key", "value"), REDIS_CLASS_MEMORY);
     expect_refused(&client, client_run(&client, &script, 1, args, 2), REDIS_CLASS_MEMORY);
     expect_works(&client, "GET");
     redis_server_do(&client.server, "CONFIG SET maxmemory 0");
@@ -401,7 +401,7 @@ Test(redis_command, disk_trouble)
         freeReplyObject(info);
     }
     cr_assert(failed);
-    expect_refused(&client, client_send(&client, "SET", "key", "1", NULL), REDIS_CLASS_DISK);
+    expect_refused(&client, client_send(&client, "SET", "key", "1"), REDIS_CLASS_DISK);
     expect_works(&client, "GET");
     client_end(&client);
 }
@@ -416,7 +416,7 @@ Test(redis_command, acl_refusal)
     client.endpoint.username = username;
     client.endpoint.password = password;
     client_open_ready(&client);
-    expect_refused(&client, client_send(&client, "SET", "key", "1", NULL), REDIS_CLASS_DENIED);
+    expect_refused(&client, client_send(&client, "SET", "key", "1"), REDIS_CLASS_DENIED);
     expect_works(&client, "GET");
     client_end(&client);
 }
@@ -437,7 +437,7 @@ Test(redis_command, busy_in_a_script)
     while (!done)
         cr_assert(redisBufferWrite(other, &done) == REDIS_OK);
     do { /* until the script has started */
-        call = client_send(&client, "GET", "key", NULL);
+        call = client_send(&client, "GET", "key");
         client_wait(&client, call->answers);
     } while (call->outcome == REDIS_REPLY && client.calls_count < CLIENT_CALLS_MAX - 1);
     expect_refused(&client, call, REDIS_CLASS_LATER);
@@ -459,7 +459,7 @@ Test(redis_command, becomes_a_replica)
     client_init(&client, NULL);
     client_open_ready(&client);
     redis_server_do(&client.server, "REPLICAOF 127.0.0.1 %u", master.port);
-    expect_refused(&client, client_send(&client, "SET", "key", "1", NULL), REDIS_CLASS_READONLY);
+    expect_refused(&client, client_send(&client, "SET", "key", "1"), REDIS_CLASS_READONLY);
     redis_reconnect(client.redis, "the server became read-only");
     redis_reconnect(client.redis, "a second time changes nothing");
     client_wait(&client, client_told_times(&client, REDIS_WAITING) == 2);
@@ -573,7 +573,7 @@ Test(redis_command, close_between_noscript_and_the_text)
     client_open_ready(&client);
     client_script(&client, &script, "count", count_text);
     redis_server_do(&client.server, "SCRIPT FLUSH SYNC");
-    client_send(&client, "PING", NULL)->on_answer = close_on_answer;
+    client_send(&client, "PING")->on_answer = close_on_answer;
     for (int i = 0; i < 10; i++)
         (void)client_run(&client, &script, 1, args, 3);
     client_wait(&client, client.redis == NULL);
@@ -589,9 +589,9 @@ Test(redis_command, close_answers_everything)
 
     client_init(&client, NULL);
     client_open_ready(&client);
-    (void)client_send(&client, "BLPOP", "never", "0", NULL);
+    (void)client_send(&client, "BLPOP", "never", "0");
     for (int i = 0; i < 100; i++)
-        (void)client_send(&client, "PING", NULL);
+        (void)client_send(&client, "PING");
     client_end(&client); /* counts */
     cr_expect(client.told_count == 2);
 }
@@ -603,8 +603,8 @@ Test(redis_command, close_inside_a_reply)
     client_init(&client, NULL);
     client_open_ready(&client);
     for (int i = 0; i < 10; i++)
-        client_send(&client, "PING", NULL)->on_answer = close_on_answer;
-    (void)client_send(&client, "BLPOP", "never", "0", NULL);
+        client_send(&client, "PING")->on_answer = close_on_answer;
+    (void)client_send(&client, "BLPOP", "never", "0");
     client_wait(&client, client.redis == NULL);
     cr_expect(client.calls[0].outcome == REDIS_REPLY);
     cr_expect(client.calls[10].outcome == REDIS_UNKNOWN);
@@ -619,7 +619,7 @@ Test(redis_command, close_inside_a_loss)
     client_init(&client, NULL);
     client_open_ready(&client);
     for (int i = 0; i < 10; i++)
-        client_send(&client, "BLPOP", "never", "0", NULL)->on_answer = close_on_answer;
+        client_send(&client, "BLPOP", "never", "0")->on_answer = close_on_answer;
     client_turn(&client);
     redis_server_kill(&client.server);
     client_wait(&client, client.redis == NULL);
@@ -641,8 +641,8 @@ Test(redis_command, reconnect_inside_a_reply)
     client_init(&client, NULL);
     client_open_ready(&client);
     for (int i = 0; i < 10; i++)
-        client_send(&client, "PING", NULL)->on_answer = reconnect_on_answer;
-    (void)client_send(&client, "BLPOP", "never", "0", NULL);
+        client_send(&client, "PING")->on_answer = reconnect_on_answer;
+    (void)client_send(&client, "BLPOP", "never", "0");
     client_wait(&client, client_told_times(&client, REDIS_READY) == 2);
     cr_expect(client_told_times(&client, REDIS_WAITING) == 1);
     cr_expect(strstr(client.told[1].why, "asked for") != NULL);

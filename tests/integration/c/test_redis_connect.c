@@ -64,7 +64,7 @@ Test(redis_connect, by_address_and_by_name)
 
         client.endpoint.host = hosts[i];
         client_open_ready(&client);
-        call = client_send(&client, "PING", NULL);
+        call = client_send(&client, "PING");
         client_wait(&client, call->answers);
         cr_expect(strcmp(call->text, "PONG") == 0);
         redis_close(client.redis);
@@ -83,7 +83,7 @@ Test(redis_connect, selects_and_names_itself)
     client.endpoint.db = 3;
     client.options.client_name = "host-queue-1";
     client_open_ready(&client);
-    call = client_send(&client, "SET", "key", "value", NULL);
+    call = client_send(&client, "SET", "key", "value");
     client_wait(&client, call->answers);
     cr_expect(redis_server_number(&client.server, "EXISTS key") == 0);
     list = redis_server_ask(&client.server, "CLIENT LIST");
@@ -437,9 +437,11 @@ static pid_t start_fake(const char *path, const char *text)
             int fd = accept(listener, NULL, NULL);
             char asked[4096];
 
-            if (fd < 0 || read(fd, asked, sizeof(asked)) <= 0 ||
-                write(fd, text, strlen(text)) < 0 || read(fd, asked, sizeof(asked)) < 0)
-                (void)close(fd);
+            if (fd < 0)
+                continue;
+            if (read(fd, asked, sizeof(asked)) <= 0 || write(fd, text, strlen(text)) < 0 ||
+                read(fd, asked, sizeof(asked)) < 0)
+                (void)close(fd); /* otherwise the client closes it */
         }
     }
     (void)close(listener);
@@ -515,7 +517,7 @@ Test(redis_connect, once_closes_when_the_server_dies)
     client_init(&client, NULL);
     client.options.once = true;
     client_open_ready(&client);
-    (void)client_send(&client, "BLPOP", "never", "0", NULL);
+    (void)client_send(&client, "BLPOP", "never", "0");
     redis_server_kill(&client.server);
     client_wait(&client, client.redis == NULL);
     cr_expect(client.told_count == 2);
