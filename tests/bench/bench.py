@@ -10,7 +10,7 @@ What is measured:
                  until all are completed, by the jobs' own processedOn and finishedOn. One process, concurrency 100.
   concurrency 1  the same with one job at a time.
   bulk add       10,000 jobs: addBulk in pieces of 500 inside a warm Node process; drover: the whole life of one
-                 `drover add --from -` (start, reading JSON lines, adding, ending).
+                 `drover add --lines -` (start, reading JSON lines, adding, ending).
   CPU            of the worker process and of redis-server, per job of the drain, from /proc.
   idle memory    of a worker (and of the master) that has run the warm-up and waits.
 """
@@ -139,9 +139,9 @@ class Bench:
             out, _ = process.communicate(timeout=120)
             seconds, added = json.loads(out)["seconds"], count + chunk
         else:
-            lines = "".join(json.dumps({"name": "ok", "data": {"n": n, "text": "x" * PAYLOAD}}) + "\n" for n in range(count))
+            lines = "".join(json.dumps({"n": n, "text": "x" * PAYLOAD}) + "\n" for n in range(count))
             start = time.monotonic()
-            result = rig.Cli()("add", "--redis", self.server.url, "--from", "-", "bench", stdin=lines, deadline=120)
+            result = rig.Cli()("add", "--redis", self.server.url, "--lines", "-", "bench", "ok", stdin=lines, deadline=120)
             seconds, added = time.monotonic() - start, count
             if result.code != 0:
                 raise RuntimeError(f"drover add: {result}")

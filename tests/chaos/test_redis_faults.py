@@ -136,7 +136,7 @@ class Chaos(rig.Case):
 class Faults(Chaos):
     def test_stopped_and_started(self):
         self.set_up(aof=True)
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         self.server.stop()
         time.sleep(1.5)  # the length of the outage is the fault itself
@@ -147,7 +147,7 @@ class Faults(Chaos):
 
     def test_killed(self):
         self.set_up(aof=True)
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         self.server.kill()
         self.server.start()
@@ -157,7 +157,7 @@ class Faults(Chaos):
 
     def test_paused_for_longer_than_the_command_timeout(self):
         self.set_up(lock="10s")
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         self.server.pause()
         time.sleep(3)
@@ -177,7 +177,7 @@ class Faults(Chaos):
 
     def test_emptied(self):
         self.set_up()
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         self.r.cmd("FLUSHALL")
         self.ids = []
@@ -187,7 +187,7 @@ class Faults(Chaos):
 
     def test_restarted_empty(self):
         self.set_up()
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         self.server.kill()
         self.server.start()
@@ -199,7 +199,7 @@ class Faults(Chaos):
 
     def test_read_only_and_back(self):
         self.set_up()
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         self.r.cmd("REPLICAOF", "127.0.0.1", 1)
         time.sleep(1.5)
@@ -210,7 +210,7 @@ class Faults(Chaos):
 
     def test_out_of_memory(self):
         self.set_up()
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         self.r.cmd("CONFIG", "SET", "maxmemory", "1mb")
         time.sleep(1.5)
@@ -220,7 +220,7 @@ class Faults(Chaos):
 
     def test_out_of_disk(self):
         self.set_up()
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         os.mkdir(os.path.join(self.server.folder, "dump.rdb"))  # the snapshot cannot take its name
         self.r.cmd("CONFIG", "SET", "save", "3600 1")
@@ -233,7 +233,7 @@ class Faults(Chaos):
 
     def test_client_limit(self):
         self.set_up()
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         self.r.cmd("CONFIG", "SET", "maxclients", 1)
         self.r.cmd("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -246,7 +246,7 @@ class Faults(Chaos):
         self.set_up()
         self.r.cmd("ACL", "SETUSER", "admin", "on", ">x", "~*", "&*", "+@all")
         admin = self.server.client(username="admin", password="x")
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         admin.cmd("ACL", "SETUSER", "default", "-evalsha", "-eval")
         time.sleep(1)
@@ -261,7 +261,7 @@ class Faults(Chaos):
 
     def test_scripts_forgotten(self):
         self.set_up()
-        self.produce(2500)
+        self.produce(1800)
         while self.completed() < len(self.ids):
             self.r.cmd("SCRIPT", "FLUSH")
             time.sleep(0.02)
@@ -270,7 +270,7 @@ class Faults(Chaos):
 
     def test_busy_in_somebody_elses_script(self):
         self.set_up(options=["--busy-reply-threshold", "100"])
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         other = rig.Redis(path=self.server.socket, timeout=30)
         other.sock.sendall(other._encode(("EVAL", "while true do end", 0)))
@@ -282,7 +282,7 @@ class Faults(Chaos):
 
     def test_connections_killed_again_and_again(self):
         self.set_up()
-        self.produce(2500)
+        self.produce(1800)
         self.midway(10)
         end = time.monotonic() + 2
         while time.monotonic() < end:
@@ -294,7 +294,7 @@ class Faults(Chaos):
     def test_replies_lost_after_the_effect(self):
         """The command was executed, the answer never came: asked, not repeated."""
         self.set_up(proxy=True)
-        self.produce(2500)
+        self.produce(1800)
         self.midway(10)
         for _ in range(25):
             before = self.proxy_.dropped
@@ -306,7 +306,7 @@ class Faults(Chaos):
 
     def test_server_reached_but_silent(self):
         self.set_up(proxy=True, lock="10s")
-        self.produce(2500)
+        self.produce(1800)
         self.midway()
         self.proxy_.silent = True
         time.sleep(2.5)
@@ -316,7 +316,7 @@ class Faults(Chaos):
 
     def test_workers_killed_while_connections_break(self):
         self.set_up(processes=3)
-        self.produce(2500)
+        self.produce(1800)
         self.midway(10)
         for _ in range(4):
             workers = self.daemon.workers()
