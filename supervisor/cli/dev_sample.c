@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define STRIDE 7919 /* a prime: no sample is a multiple of it, so stepping by it visits all */
+#define STRIDE 7919 /* a prime: steps of it visit all places unless their number is a multiple */
 
 /* What a sample is made of. The first row takes what the shares leave over. */
 static const struct kind {
@@ -56,6 +56,7 @@ struct dev_job *dev_sample_make(size_t count)
 {
     struct dev_job *jobs = calloc(count, sizeof(*jobs));
     size_t counts[KINDS], used = 0, at = 0;
+    size_t stride = count % STRIDE == 0 ? 1 : STRIDE;
 
     if (!jobs)
         return NULL;
@@ -66,7 +67,7 @@ struct dev_job *dev_sample_make(size_t count)
     counts[0] = count > used ? count - used : 0;
     for (size_t i = 0; i < KINDS; i++) {
         for (size_t nth = 0; nth < counts[i] && at < count; nth++, at++)
-            fill(&jobs[at * STRIDE % count], &kinds[i], nth, counts[i]);
+            fill(&jobs[at * stride % count], &kinds[i], nth, counts[i]);
     }
     return jobs;
 }
