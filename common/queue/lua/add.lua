@@ -37,8 +37,8 @@ end
 local target = paused and k_paused or k_wait
 
 local wrong = wrong_kind({
-    { target, 'list' }, { k_delayed, 'zset' }, { k_prioritized, 'zset' }, { k_marker, 'zset' },
-    { k_events, 'stream' }, { k_pc, 'string' },
+    target, 'list', k_delayed, 'zset', k_prioritized, 'zset', k_marker, 'zset',
+    k_events, 'stream', k_pc, 'string',
 })
 if wrong then
     return wrong

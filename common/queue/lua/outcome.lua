@@ -15,6 +15,7 @@
 
 --- include lib/keys.lua
 local now, uuid, newest, settled = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+--- include lib/kinds.lua
 --- include lib/place.lua
 --- include lib/number.lua
 

@@ -15,7 +15,7 @@
 --- include lib/kinds.lua
 
 local wrong = wrong_kind({
-    { k_wait, 'list' }, { k_paused, 'list' }, { k_meta, 'hash' }, { k_events, 'stream' },
+    k_wait, 'list', k_paused, 'list', k_meta, 'hash', k_events, 'stream',
 })
 if wrong then
     return wrong

@@ -16,7 +16,7 @@ local events_max = tonumber(redis.call('HGET', k_meta, 'opts.maxLenEvents') or n
 if not events_max or events_max < 0 then
     events_max = 10000
 end
-local wrong = wrong_kind({ { k_events, 'stream' } })
+local wrong = wrong_kind({ k_events, 'stream' })
 if wrong then
     return wrong
 end

@@ -14,8 +14,8 @@
 --- include lib/kinds.lua
 
 local wrong = wrong_kind({
-    { k_wait, 'list' }, { k_paused, 'list' }, { k_meta, 'hash' }, { k_events, 'stream' },
-    { k_marker, 'zset' }, { k_prioritized, 'zset' }, { k_delayed, 'zset' },
+    k_wait, 'list', k_paused, 'list', k_meta, 'hash', k_events, 'stream',
+    k_marker, 'zset', k_prioritized, 'zset', k_delayed, 'zset',
 })
 if wrong then
     return wrong

@@ -10,6 +10,7 @@
 
 --- include lib/keys.lua
 local now, interval_ms, max_stalled = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+--- include lib/kinds.lua
 --- include lib/place.lua
 
 local PIECE = 2000

@@ -35,6 +35,7 @@
 local now_text, uuid, call_text, lock_ms, worker = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local want, live, bytes_max, count = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local now = tonumber(now_text)
+--- include lib/kinds.lua
 --- include lib/place.lua
 --- include lib/number.lua
 --- include lib/parent.lua

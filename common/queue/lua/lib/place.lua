@@ -1,5 +1,5 @@
 -- Where an id goes, in this queue or in the queue of a parent (wire format 3.2 to 3.4, 5.6, 15.1),
--- and the markers that follow from it (3.10). Needs lib/keys.lua, and `now` (ms, a number).
+-- and the markers that follow from it (3.10). Needs lib/keys.lua, lib/kinds.lua, and `now` (ms, a number).
 --
 -- A queue is a table of its keys' names, kept for the call, so that its settings and the kinds of
 -- its keys are read once however many jobs touch it.
@@ -43,16 +43,6 @@ end
 
 local function is_maxed(queue)
     return queue.concurrency ~= nil and redis.call('LLEN', queue.active) >= queue.concurrency
-end
-
--- nil, or which key is of a wrong kind. kinds: key, kind, key, kind...
-local function kinds_problem(kinds)
-    for at = 1, #kinds, 2 do
-        local found = redis.call('TYPE', kinds[at]).ok
-        if found ~= 'none' and found ~= kinds[at + 1] then
-            return kinds[at] .. ' holds a ' .. found .. ', not a ' .. kinds[at + 1]
-        end
-    end
 end
 
 -- nil, or why a job can't be put into this queue. Looked at once a call.
