@@ -25,6 +25,7 @@ Test(resolve, asks_before_it_fetches)
     engine_set_redis(rig.engine, true);
     step();
     cr_assert(eq(sz, open_calls(FAKE_TURN), 0));
+    cr_assert(eq(u64, status().redis_up, 0), "it shows that nothing is fetched");
     question = open_call(FAKE_OUTCOME);
     cr_assert(eq(sz, question->count, 4));
     cr_assert(eq(u64, question->calls[0], 2), "the n of the lost call");

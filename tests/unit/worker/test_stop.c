@@ -153,7 +153,7 @@ Test(stop, redis_that_stays_away_does_not_hold_the_worker)
     end_run(1, HANDLER_CANCELLED);
     step();
     cr_assert(not(rig.ended), "it may come back");
-    pass_ms(8100);
+    pass_ms(4600);
     if (open_calls(FAKE_WAIT) > 0)
         answer_wait_badly(open_call(FAKE_WAIT), REDIS_UNKNOWN);
     pass_ms(1000);
