@@ -24,6 +24,7 @@ _running = set()  # pids of the programs that run() and capture() wait for at th
 _start_lock = threading.Lock()  # held from a fork until its pid is in _running
 REAP_EVERY_S = 0.02
 KILL_WAIT_S = 10
+GRACE_S = 1
 
 
 @dataclass
@@ -107,19 +108,28 @@ def run(argv, log, timeout_s, env=None, cwd=None):
 
 
 def survivors():
-    """Ends every process that a finished test program left behind; gives one line of text for each."""
+    """Ends every process that a finished test program left behind; gives one line of text for each. One that was
+    killed by its test a moment ago is granted the time to die."""
+    end = time.monotonic() + GRACE_S
+    while _left_behind() and time.monotonic() < end:
+        time.sleep(REAP_EVERY_S)
     found = []
-    for pid, stat in _processes():
-        if pid in _running or pid == os.getpid():
-            continue
-        orphan = stat["parent"] == os.getpid()
-        if not orphan and not _is_marked(pid):
-            continue
-        if stat["state"] != "Z":
-            found.append(f"pid {pid}: {_command(pid) or stat['name']}")
-            _kill(pid)
+    for pid, text, orphan in _left_behind():
+        found.append(text)
+        _kill(pid)
         if orphan:
             _reap(pid, 0)
+    return found
+
+
+def _left_behind():
+    found = []
+    for pid, stat in _processes():
+        if pid in _running or pid == os.getpid() or stat["state"] in "ZX":
+            continue
+        orphan = stat["parent"] == os.getpid()
+        if orphan or _is_marked(pid):
+            found.append((pid, f"pid {pid}: {_command(pid) or stat['name']}", orphan))
     return found
 
 
