@@ -121,6 +121,7 @@ class Chaos(rig.Case):
         self.assertEqual([], missing[:5], "completed means that the program came to its end")
         if not overlaps_allowed:
             self.assertEqual({}, account.overlaps, "no job ran twice at once")
+        self.view = view
         restarts = len(self.daemon.find("worker.exited"))
         print(f"\n  {self._testMethodName}: {len(self.ids)} jobs, programs: {sum(account.runs.values())} runs, {sum(account.effects.values())} effects, "
               f"{sum(account.overlaps.values())} overlaps; {sum(int(view.job(i).get('stc', 0)) for i in self.ids if view.job(i))} stalls, "
@@ -303,6 +304,64 @@ class Faults(Chaos):
         self.assertGreaterEqual(self.proxy_.dropped, 5)
         self.finish()
         self.calm(150)
+
+    def test_a_command_that_arrives_when_its_sender_has_given_up(self):
+        """The network kept a call back. Its sender has asked and gone on: executed now, it would take jobs for nobody."""
+        self.set_up(proxy=True, lock="10s")
+        self.produce(1800)
+        self.midway(10)
+        for number in range(4):
+            self.proxy_.hold_request(b"EVALSHA")
+            wait_until(lambda: self.proxy_.held, 10, self.daemon.tail, every=0.003)
+            wait_until(lambda n=number: len(self.daemon.find("calls.resolved")) > n or self.completed() == len(self.ids), 10, self.daemon.tail)
+            self.assertEqual(1, self.proxy_.release())
+        self.finish()
+        self.assertEqual([], self.view.events("stalled"), "no job was left behind under a lock that nobody knows")
+        self.calm()
+
+    def test_ids_used_again_after_a_flush(self):
+        """A job that runs while Redis is emptied must not settle the new job that has its id."""
+        self.server = self.redis()
+        self.r = self.server.client()
+        self.log = os.path.join(self.scratch, "runs.log")
+        self.program = self.script("hold", f"#!/bin/sh\nread -r data\necho \"start $data $DROVER_FENCING_TOKEN\" >> {self.log}\n"
+                                           f"while ! [ -e {self.log}.$(echo $data | tr -d '\"') ]; do sleep 0.05; done\necho \"$data\"\n")
+        self.daemon = self.droverd({"queues": {"q": {"concurrency": 40, "processes": 2, "handler": {"exec": [self.program]}}}})
+
+        def started(what):
+            if not os.path.exists(self.log):
+                return 0
+            with open(self.log, encoding="ascii") as f:
+                return sum(f'"{what}"' in line for line in f)
+
+        Producer(self.r, "q").bulk([("hold", "old", {})] * 10)
+        wait_until(lambda: started("old") == 10, 15, self.daemon.tail)
+        self.r.cmd("FLUSHALL")
+        ids = Producer(self.r, "q").bulk([("hold", "new", {})] * 10)
+        self.assertEqual([str(n) for n in range(1, 11)], ids, "the same ids")
+        wait_until(lambda: started("new") == 10, 15, self.daemon.tail)
+        open(self.log + ".old", "w", encoding="ascii").close()
+        wait_until(lambda: sum(e.get("count", 0) for e in self.daemon.find("jobs.lost")) >= 10, 15, self.daemon.tail)
+        self.assertEqual(10, self.r.cmd("LLEN", "bull:q:active"), "the new ones run on")
+        self.assertEqual(0, self.completed())
+        open(self.log + ".new", "w", encoding="ascii").close()
+        wait_until(lambda: self.completed() == 10, 15, self.daemon.tail)
+        self.assertEqual({'"new"'}, {self.r.cmd("HGET", f"bull:q:{i}", "returnvalue") for i in ids})
+        self.assertEqual([], QueueView(self.r, "q").check(idle=True))
+
+    def test_a_worker_frozen_for_longer_than_its_lock(self):
+        self.set_up()
+        self.produce(1500)
+        self.midway()
+        frozen = self.daemon.workers()[0]
+        os.kill(frozen.pid, signal.SIGSTOP)
+        stalled = lambda: [f for f in (dict(zip(e[1][::2], e[1][1::2])) for e in self.r.cmd("XRANGE", "bull:q:events", "-", "+")) if f["event"] == "stalled"]
+        try:
+            wait_until(stalled, 20, self.daemon.tail, every=0.1)
+            wait_until(lambda: self.completed() == len(self.ids), 20, self.daemon.tail, every=0.1)
+        finally:
+            os.kill(frozen.pid, signal.SIGCONT)
+        self.finish()
 
     def test_server_reached_but_silent(self):
         self.set_up(proxy=True, lock="10s")

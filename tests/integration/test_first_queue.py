@@ -73,11 +73,17 @@ class FirstQueue(QueueCase):
         self.r.cmd("DEL", "bull:q:marker")
         producer = Producer(self.r, "q")
         ids = producer.many(5)
+        producer.add("ok", priority=1)
+        producer.add("ok", jobId="six")  # where bullmq 6 puts it: it has no list of paused jobs
+        self.r.cmd("LREM", "bull:q:paused", 1, "six")
+        self.r.cmd("LPUSH", "bull:q:wait", "six")
         self.r.cmd("ZADD", "bull:q:marker", 0, "0")  # even a stray marker must not make it fetch
         wait_until(lambda: not self.r.cmd("ZCARD", "bull:q:marker"), 5, "the stray marker was popped")
         self.assertEqual(0, daemon.drain(), "a drain while paused")
         view = QueueView(self.r, "q")
         self.assertEqual(list(reversed(ids)), view.ids("paused"))
+        self.assertEqual(["six"], view.ids("wait"))
+        self.assertEqual(1, len(view.ids("prioritized")))
         self.assertEqual([], view.events("active"))
 
 

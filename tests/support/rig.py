@@ -376,7 +376,9 @@ class Proxy:
     """A unix socket in front of a server that a test can make lie: hold or drop replies, cut connections.
 
     drop_replies(n): the next n chunks of replies are swallowed and that connection is cut, so the command
-    was executed and its answer lost. cut_all(): all connections end now. silent: nothing is passed back."""
+    was executed and its answer lost. hold_request(match): the next request that holds these bytes stays here
+    and its sender is cut off; release() delivers it, long after its sender has given up. cut_all(): all
+    connections end now. silent: nothing is passed back."""
 
     def __init__(self, folder, target, name="proxy"):
         self.path = os.path.join(folder, f"{name}.sock")
@@ -387,6 +389,8 @@ class Proxy:
         self.dropped = 0
         self.silent = False
         self.refuse = False
+        self.hold_match = None
+        self.held = []  # (pair, data)
         self.pairs = {}
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(self.path)
@@ -421,7 +425,8 @@ class Proxy:
     def _serve(self, pair):
         down = threading.Thread(target=self._down, args=(pair,), daemon=True)
         down.start()
-        self._up(pair)
+        if self._up(pair) == "held":
+            return  # release() or close() ends it
         down.join()
         pair["near"].close()
         pair["far"].close()
@@ -436,10 +441,18 @@ class Proxy:
                     if self.drop > 0 and (self.drop_match is None or self.drop_match in data):
                         pair["armed"] = True
                         self.drop -= 1
+                    held = self.hold_match is not None and self.hold_match in data
+                    if held:
+                        self.hold_match = None
+                        self.held.append((pair, data))
+                if held:
+                    pair["near"].shutdown(socket.SHUT_RDWR)
+                    return "held"
                 pair["far"].sendall(data)
         except OSError:
             pass
         self._cut(pair)
+        return None
 
     def _down(self, pair):
         try:
@@ -471,6 +484,18 @@ class Proxy:
         with self.lock:
             self.drop += count
             self.drop_match = match
+
+    def hold_request(self, match):
+        with self.lock:
+            self.hold_match = match
+
+    def release(self):
+        """Delivers what was held; returns how many requests."""
+        with self.lock:
+            held, self.held = self.held, []
+        for pair, data in held:
+            pair["far"].sendall(data)
+        return len(held)
 
     def cut_all(self):
         with self.lock:
