@@ -1,6 +1,7 @@
 /* engine_state.h - the engine's state, shared by its modules and nobody else.
  *
- *   engine.c   step, run of a job from fetch to outcome, the ladder of drain and stop
+ *   engine.c   step, life, the ladder of drain and stop
+ *   jobs.c     a job from fetch to outcome, the ladder that ends a handler
  *   turns.c    the settle-and-fetch calls
  *   locks.c    beat, renewal, proof
  *   waiting.c  what to do when there is nothing to fetch
@@ -123,6 +124,10 @@ static inline uint64_t engine_earlier(uint64_t a_ms, uint64_t b_ms)
 /* engine.c */
 /* Something happened: the step runs before the loop sleeps. */
 void engine_touch(struct engine *engine);
+/* Free slots when `carried` of the done jobs leave with the next call. */
+size_t engine_free_slots(const struct engine *engine, size_t carried);
+
+/* jobs.c */
 /* Takes a fetched job: runs it, or settles it without running. */
 void engine_admit(struct engine *engine, struct job *job, uint64_t proven_boot_ms);
 /* `run` (not free) ends with this outcome: decided, and proving or done. */
@@ -133,8 +138,8 @@ void engine_put_back(struct run *run, enum settle_kind kind, uint64_t delay_ms);
 void engine_drop(struct run *run);
 /* Asks a running handler to end; the hard rung follows after grace_ms. */
 void engine_cancel(struct run *run, enum run_cause cause, uint64_t grace_ms);
-/* Free slots when `carried` of the done jobs leave with the next call. */
-size_t engine_free_slots(const struct engine *engine, size_t carried);
+/* Time-outs and hard rungs that are due. */
+void engine_step_deadlines(struct engine *engine, uint64_t now_ms);
 
 /* turns.c */
 void turns_init(struct engine *engine);

@@ -106,7 +106,7 @@ void complete_all(void)
 {
     for (size_t i = 0; i < rig.runs_count; i++) {
         if (!rig.runs[i].ended)
-            complete((unsigned int)atoi(rig.runs[i].id));
+            complete((unsigned int)strtoul(rig.runs[i].id, NULL, 10));
     }
 }
 
@@ -515,24 +515,33 @@ void rig_done(void)
     free(rig.calls);
 }
 
-/* A job is in exactly one state, and never more run than there are slots. */
+/* A job is in exactly one state. */
+static void check_states(const struct runs *runs)
+{
+    size_t seen[RUN_STATE_COUNT] = { 0 };
+
+    for (size_t i = 0; i < runs->count; i++)
+        seen[runs->all[i].state]++;
+    for (int state = 0; state < RUN_STATE_COUNT; state++)
+        cr_assert(eq(sz, seen[state], runs->in_state[state]));
+}
+
+/* Never more run than there are slots, and the calls in flight add up. */
 static void check_invariants(void)
 {
     const struct engine *engine = rig.engine;
-    size_t seen[RUN_STATE_COUNT] = { 0 }, carried = 0, wanted = 0;
+    const size_t *in_state = engine->runs.in_state;
+    size_t carried = 0, wanted = 0;
 
-    for (size_t i = 0; i < engine->runs.count; i++)
-        seen[engine->runs.all[i].state]++;
-    for (int state = 0; state < RUN_STATE_COUNT; state++)
-        cr_assert(eq(sz, seen[state], engine->runs.in_state[state]));
+    check_states(&engine->runs);
     for (size_t i = 0; i < ENGINE_CALLS; i++) {
         carried += engine->turns.calls[i].flying ? engine->turns.calls[i].count : 0;
         wanted += engine->turns.calls[i].flying ? engine->turns.calls[i].want : 0;
     }
-    cr_assert(eq(sz, carried, seen[RUN_SETTLING]));
+    cr_assert(eq(sz, carried, in_state[RUN_SETTLING]));
     cr_assert(eq(sz, wanted, engine->turns.fetching));
-    cr_assert(le(sz, seen[RUN_RUNNING] + wanted, engine->options.slots));
-    cr_assert(eq(sz, seen[RUN_RUNNING], count_running()));
+    cr_assert(le(sz, in_state[RUN_RUNNING] + wanted, engine->options.slots));
+    cr_assert(eq(sz, in_state[RUN_RUNNING], count_running()));
 }
 
 void step(void)
