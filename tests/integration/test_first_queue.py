@@ -77,8 +77,10 @@ class FirstQueue(QueueCase):
         producer.add("ok", jobId="six")  # where bullmq 6 puts it: it has no list of paused jobs
         self.r.cmd("LREM", "bull:q:paused", 1, "six")
         self.r.cmd("LPUSH", "bull:q:wait", "six")
-        self.r.cmd("ZADD", "bull:q:marker", 0, "0")  # even a stray marker must not make it fetch
-        wait_until(lambda: not self.r.cmd("ZCARD", "bull:q:marker"), 5, "the stray marker was popped")
+        (calls_key,) = self.r.scan("drover:{bull:q}:turn:*")
+        calls = self.r.cmd("GET", calls_key)
+        self.r.cmd("ZADD", "bull:q:marker", 0, "0")  # even a stray marker must not make it take a job
+        wait_until(lambda: self.r.cmd("GET", calls_key) != calls, 4, "the stray marker was popped and a fetch was tried")
         self.assertEqual(0, daemon.drain(), "a drain while paused")
         view = QueueView(self.r, "q")
         self.assertEqual(list(reversed(ids)), view.ids("paused"))

@@ -30,7 +30,7 @@ class Sharing(QueueCase):
         wait_until(lambda: all(beats().get(m, 0) > s for m, s in before.items()), 10,
                    lambda: f"every process beats again: {before} {beats()}\n{self.logs()}")
         Producer(self.r, "q").many(8)
-        self.becomes_active("q", 8)
+        self.becomes_active("q", 8, deadline=4)  # below the 5 s after which a sleeper looks without being woken
         owners = self.owners()
         self.assertEqual(4, len(owners), owners)
         for process, count in owners.items():
