@@ -1,6 +1,7 @@
 /* The exec handler and drover-exec against real programs. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -9,6 +10,8 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/program_path.h"
+#include "workers/exec/exec_status.h"
 #include "workers/handlers/handler.h"
 
 #define RUNS_MAX 64
@@ -555,6 +558,92 @@ Test(exec, signals_are_as_new_and_privileges_frozen)
     cr_assert(strstr(result->value, "NoNewPrivs:1") != NULL, "%s", result->value);
     cr_assert(strstr(result->value, "SigBlk:0000000000000000") != NULL, "%s", result->value);
     cr_assert(strstr(result->value, "SigIgn:0000000000000000") != NULL, "%s", result->value);
+}
+
+/* drover-exec as such, without libuv's help. Returns what it wrote to stdout and to the status
+ * descriptor. */
+static void launch(const char *parent, const char *const *program, char *out, size_t out_bytes,
+                   struct exec_status *status)
+{
+    const char *argv[8] = { "drover-exec", parent, "/", NULL };
+    _cleanup_(freep) char *launcher = NULL;
+    int output[2], report[2];
+    ssize_t got;
+    pid_t pid;
+
+    cr_assert(eq(int, program_path_find("drover-exec", NULL, &launcher, NULL), 0));
+    for (size_t i = 0; program[i]; i++)
+        argv[3 + i] = program[i];
+    cr_assert(eq(int, pipe(output), 0));
+    cr_assert(eq(int, pipe(report), 0));
+    pid = fork();
+    if (pid == 0) {
+        sigset_t all;
+
+        (void)sigfillset(&all);
+        (void)sigprocmask(SIG_BLOCK, &all, NULL);
+        (void)signal(SIGUSR1, SIG_IGN);
+        (void)signal(SIGPIPE, SIG_IGN);
+        (void)dup2(output[1], 200); /* out of the way of the numbers below */
+        (void)dup2(report[1], 201);
+        (void)dup2(200, 1);
+        (void)dup2(201, EXEC_STATUS_FD);
+        (void)execv(launcher, (char *const *)(uintptr_t)argv);
+        _exit(1);
+    }
+    (void)close(output[1]);
+    (void)close(report[1]);
+    cr_assert(eq(int, (int)waitpid(pid, NULL, 0), (int)pid));
+    got = read(output[0], out, out_bytes - 1);
+    out[got > 0 ? got : 0] = '\0';
+    *status = (struct exec_status){ 0 };
+    got = read(report[0], status, sizeof(*status));
+    cr_assert(got == 0 || got == (ssize_t)sizeof(*status));
+    (void)close(output[0]);
+    (void)close(report[0]);
+}
+
+Test(exec, launcher_resets_signals)
+{
+    static const char *const program[] = { "/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status",
+                                           NULL };
+    struct exec_status status;
+    char parent[16], out[256];
+
+    (void)snprintf(parent, sizeof(parent), "%d", (int)getpid());
+    launch(parent, program, out, sizeof(out), &status);
+    cr_assert(eq(int, status.step, 0));
+    cr_assert(eq(str, out, (char *)"SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"));
+}
+
+Test(exec, launcher_tells_the_step_that_failed)
+{
+    static const char *const echo[] = { "/bin/echo", "ran", NULL };
+    static const char *const missing[] = { "/nonexistent", NULL };
+    static const char *const nothing[] = { NULL };
+    char self[16];
+    const struct {
+        const char *name, *parent;
+        const char *const *program;
+        int step, code;
+    } rows[] = {
+        { "worker is gone", "1", echo, EXEC_STEP_DEATH_SIGNAL, ESRCH },
+        { "no number", "x", echo, EXEC_STEP_ARGUMENTS, EINVAL },
+        { "nothing to run", self, nothing, EXEC_STEP_ARGUMENTS, EINVAL },
+        { "not there", self, missing, EXEC_STEP_EXEC, ENOENT },
+        { "all is well", self, echo, 0, 0 },
+    };
+
+    (void)snprintf(self, sizeof(self), "%d", (int)getpid());
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct exec_status status;
+        char out[64];
+
+        launch(rows[i].parent, rows[i].program, out, sizeof(out), &status);
+        cr_assert(eq(int, status.step, rows[i].step), "%s", rows[i].name);
+        cr_assert(eq(int, status.code, rows[i].code), "%s", rows[i].name);
+        cr_assert(eq(str, out, (char *)(rows[i].step == 0 ? "ran\n" : "")), "%s", rows[i].name);
+    }
 }
 
 /* A process between us and the program: starts it, tells its pid, is killed. */

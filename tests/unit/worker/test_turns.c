@@ -143,6 +143,18 @@ Test(turns, finished_jobs_beyond_the_batch_keep_their_slots)
     cr_assert(eq(sz, call->want, 4), "6 finished ones still hold their slots");
 }
 
+Test(turns, finished_job_holds_its_slot_until_a_call_carries_it)
+{
+    rig_start(2);
+    answer_jobs(open_call(FAKE_TURN), 1, 2, 0);
+    complete(1);
+    step();
+    complete(2);
+    step();
+    cr_assert(eq(sz, engine_free_slots(rig.engine, 0), 0), "one is asked for, one is finished");
+    cr_assert(eq(sz, engine_free_slots(rig.engine, 1), 1));
+}
+
 Test(turns, batch_max_bounds_both_ways)
 {
     rig.config.batch_max = 3;
