@@ -652,7 +652,7 @@ Test(exec, program_dies_with_its_worker)
     char script[256], text[64];
     pid_t worker;
 
-    (void)snprintf(script, sizeof(script), "echo $$ > %s/tmp; mv %s/tmp %s/pid; sleep 600",
+    (void)snprintf(script, sizeof(script), "echo $$ > %s/tmp; mv %s/tmp %s/pid; exec sleep 600",
                    rig.folder, rig.folder, rig.folder);
     worker = fork();
     if (worker == 0) {
