@@ -7,6 +7,7 @@ budget fails, and so does one that leaves a process behind.
 
 import difflib
 import os
+import signal
 import sys
 import time
 
@@ -38,12 +39,21 @@ IN_CI = bool(os.environ.get("CI"))
 def main(argv):
     chosen = choose(argv)
     process.become_subreaper()
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
     total = Tally()
     for name, function, budget_s in chosen:
         total.add(run_layer(name, function, budget_s))
     failed = len(total.failed) + (len(total.skipped) if IN_CI else 0)
     print(f"\n{total.passed} passed, {len(total.failed)} failed, {len(total.skipped)} skipped", flush=True)
     return 1 if failed else 0
+
+
+def interrupted(number, _frame):
+    """Nothing that the tests have started outlives the runner."""
+    process.end_everything()
+    print(f"\ntest: interrupted by {signal.Signals(number).name}", file=sys.stderr, flush=True)
+    os._exit(128 + number)
 
 
 def choose(argv):

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 
 from runner import builds, coverage, process
@@ -18,10 +19,16 @@ PARALLEL = max(1, min(4, os.cpu_count() or 1))
 @dataclass
 class Context:
     layer: str
-    limit_s: float  # for a single program of this layer
+    limit_s: float  # for the whole layer, and so for each of its programs
+    begin_s: float = field(default_factory=time.monotonic)
     build: str = "gcc"
     patience: float = 1.0  # how much longer than usual everything may take
     env: dict = field(default_factory=dict)
+
+    def left_s(self, wanted_s=None):
+        """Seconds that a program may take: what is left to the layer, or less when it wants less."""
+        left_s = max(1.0, self.begin_s + self.limit_s - time.monotonic())
+        return min(left_s, wanted_s) if wanted_s else left_s
 
     def log(self, name):
         path = os.path.join(builds.LOGS, self.layer, name.replace("/", "_") + ".log")
@@ -31,7 +38,7 @@ class Context:
 
 
 def _each(jobs, run_one, parallel=PARALLEL):
-    """Runs all jobs, some at a time, and adds up; an exception of the runner itself is a failure of that job."""
+    """Runs all jobs, some at a time, and adds up."""
     total = Tally()
     with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
         for part in pool.map(run_one, jobs):
@@ -51,7 +58,8 @@ def _criterion_suite(context, suite):
             result_path = os.path.join(scratch, "result.xml")
             env = {"DROVER_BUILD_DIR": path, "DROVER_TEST_PATIENCE": str(context.patience), **context.env, **test["env"]}
             limit_s = max(60, test["timeout"]) * context.patience
-            done = process.run(test["argv"] + ["--verbose", "-j1", f"--xml={result_path}"], log, limit_s, env, test["cwd"])
+            argv = test["argv"] + ["--verbose", "-j1", f"--xml={result_path}"]
+            done = process.run(argv, log, context.left_s(limit_s), env, test["cwd"])
             return judge(test["name"], done, read_criterion(test["name"], result_path, log))
 
     return _each(builds.tests_of(path, suite), run_one)
@@ -84,7 +92,7 @@ def _python_folder(context, name, prefix=(), parallel=PARALLEL):
                    "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
             runner = os.path.join(TESTS, "runner", "unittest_json.py")
             done = process.run([*prefix, sys.executable, runner, file, result_path], log,
-                               context.limit_s, env, builds.ROOT)
+                               context.left_s(), env, builds.ROOT)
             return judge(base, done, read_unittest(result_path))
 
     return _each(sorted(glob.glob(os.path.join(TESTS, name, "test_*.py"))), run_one, parallel)
@@ -123,7 +131,7 @@ def interop(context):
         base = os.path.basename(file)
         log = context.log(base)
         env = {"DROVER_BUILD_DIR": path, "DROVER_TEST_PATIENCE": str(context.patience), **context.env}
-        done = process.run(["node", "--test", "--test-reporter=tap", file], log, context.limit_s, env, folder)
+        done = process.run(["node", "--test", "--test-reporter=tap", file], log, context.left_s(), env, folder)
         return judge(base, done, read_tap(base, log))
 
     return _each(sorted(glob.glob(os.path.join(folder, "*.test.mjs"))), run_one)
@@ -191,7 +199,7 @@ def fuzz(context):
             seeds = [folder for folder in _seeds(name) if os.path.isdir(folder)]
             argv = [program, f"-max_total_time={FUZZ_S}", "-timeout=10", "-rss_limit_mb=1024", "-close_fd_mask=1",
                     f"-artifact_prefix={builds.LOGS}/{context.layer}/{name}-", scratch, *seeds]
-            done = process.run(argv, context.log(name), FUZZ_S * 4 + 60, context.env)
+            done = process.run(argv, context.log(name), context.left_s(FUZZ_S * 4 + 60), context.env)
         if done.code == 0 and not done.timed_out:
             return Tally(passed=1)
         return Tally(failed=[(name, f"the input that fails is kept in build/log/{context.layer}/\n{done.tail(40)}")])
@@ -215,7 +223,7 @@ def lint(context):
 
     def run_one(check):
         name = os.path.basename(check)[len("check_") : -3]
-        done = process.run([sys.executable, check], context.log(name), context.limit_s, {"PYTHONDONTWRITEBYTECODE": "1"},
+        done = process.run([sys.executable, check], context.log(name), context.left_s(), {"PYTHONDONTWRITEBYTECODE": "1"},
                            builds.ROOT)
         notes = [line for line in done.tail(200).split("\n") if line.startswith("note: ")]
         if done.code == 0 and not done.timed_out:
@@ -235,7 +243,8 @@ def sanitize(context):
         os.chmod(reports, 0o1777)
         # A leak is reported after Criterion has given its verdict, so only the report files tell.
         context.env = {
-            "ASAN_OPTIONS": f"log_path={reports}/asan:detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
+            # Not strict_string_checks: hiredis searches in the counted, not terminated text of a command.
+            "ASAN_OPTIONS": f"log_path={reports}/asan:detect_leaks=1:detect_stack_use_after_return=1",
             "UBSAN_OPTIONS": f"log_path={reports}/ubsan:print_stacktrace=1",
         }
         for part in (unit, lua, integration):

@@ -107,6 +107,14 @@ def run(argv, log, timeout_s, env=None, cwd=None):
     return Finished(code, time.monotonic() - begin, timed_out, log)
 
 
+def end_everything():
+    """For a run that is interrupted: kills what runs, and what that had started."""
+    for leader in list(_running):
+        _kill_session(leader)
+    _running.clear()
+    survivors()
+
+
 def survivors():
     """Ends every process that a finished test program left behind; gives one line of text for each. One that was
     killed by its test a moment ago is granted the time to die."""
