@@ -210,7 +210,7 @@ def main():
     args = parser.parse_args()
     if not shutil.which("node") or not os.path.isdir(os.path.join(HERE, "..", "interop", "node_modules")):
         sys.exit("the peer needs Node.js and tests/interop/node_modules: run ./dev deps interop, then npm ci there")
-    rounds = args.rounds or (2 if args.quick else 7)
+    rounds = args.rounds or (2 if args.quick else 11)
     drain, single, add = (10000, 1500, 5000) if args.quick else (40000, 5000, 10000)
     bench = Bench(args.quick)
     plan = [("drain", lambda s: bench.drain(s, 100, drain)), ("concurrency 1", lambda s: bench.drain(s, 1, single)),
