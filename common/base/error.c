@@ -23,19 +23,29 @@ int error_set(struct error *err, int code, const char *format, ...)
     return code;
 }
 
+/* Appends as much of `text` as fits; used <= sizeof err->text - 1. */
+static size_t append(struct error *err, size_t used, const char *text)
+{
+    size_t len = strnlen(text, sizeof(err->text) - 1 - used);
+
+    memcpy(err->text + used, text, len);
+    err->text[used + len] = '\0';
+    return used + len;
+}
+
 int error_wrap(struct error *err, const char *format, ...)
 {
     char inner[ERROR_TEXT_BYTES];
     va_list args;
-    int used;
+    size_t used;
 
     if (!err)
         return -EIO;
     memcpy(inner, err->text, sizeof inner);
     va_start(args, format);
-    used = vsnprintf(err->text, sizeof err->text, format, args);
+    (void)vsnprintf(err->text, sizeof err->text, format, args); /* a cut text is still a text */
     va_end(args);
-    if (used >= 0 && (size_t)used < sizeof err->text)
-        (void)snprintf(err->text + used, sizeof err->text - (size_t)used, ": %s", inner);
+    used = append(err, strlen(err->text), ": ");
+    (void)append(err, used, inner);
     return err->code;
 }

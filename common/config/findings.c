@@ -99,30 +99,34 @@ static void add(struct findings *findings, bool warning, const struct tree_mark 
     findings->count++;
 }
 
+static void add_formatted(struct findings *findings, bool warning, const struct tree_mark *mark,
+                          const char *key, const char *format, va_list args)
+{
+    char text[FINDING_TEXT_BYTES];
+
+    (void)vsnprintf(text, sizeof text, format, args); /* a cut text is still a text */
+    text[text_utf8_prefix(text, strlen(text))] = '\0';
+    add(findings, warning, mark, key, text);
+}
+
 void findings_error(struct findings *findings, const struct tree_mark *mark, const char *key,
                     const char *format, ...)
 {
-    char text[FINDING_TEXT_BYTES];
     va_list args;
 
     va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args); /* a cut text is still a text */
+    add_formatted(findings, false, mark, key, format, args);
     va_end(args);
-    text[text_utf8_prefix(text, strlen(text))] = '\0';
-    add(findings, false, mark, key, text);
 }
 
 void findings_warning(struct findings *findings, const struct tree_mark *mark, const char *key,
                       const char *format, ...)
 {
-    char text[FINDING_TEXT_BYTES];
     va_list args;
 
     va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args); /* a cut text is still a text */
+    add_formatted(findings, true, mark, key, format, args);
     va_end(args);
-    text[text_utf8_prefix(text, strlen(text))] = '\0';
-    add(findings, true, mark, key, text);
 }
 
 static int compare_rows(const void *left, const void *right)

@@ -25,20 +25,30 @@ static enum lock_answer lock_answer(char letter)
     return letter == 'E' ? LOCK_EXTENDED : letter == 'R' ? LOCK_RELOCKED : LOCK_LOST;
 }
 
+/* Both scripts answer with a number and a text of one letter a job: *out_letters is borrowed from
+ * the reply. A text of another length is an answer to another question. */
+static struct call_result read_letters(enum redis_outcome outcome, const redisReply *reply,
+                                       const char *why, size_t count, struct bytes *out_letters)
+{
+    struct call_result result = queue_call_result(outcome, reply, why, 2);
+
+    if (result.outcome != REDIS_REPLY)
+        return result;
+    *out_letters = queue_reply_bytes(reply->element[1]);
+    if (out_letters->len != count)
+        return queue_call_result(REDIS_REPLY, NULL, "", 2);
+    return result;
+}
+
 static void on_renewed(struct redis *redis, enum redis_outcome outcome, const redisReply *reply,
                        const char *why, void *arg)
 {
     _cleanup_(freep) struct renew_call *call = arg;
-    struct call_result result = queue_call_result(outcome, reply, why, 2);
-    enum lock_answer answers[QUEUE_RENEW_MAX];
     struct bytes letters = { 0 };
+    struct call_result result = read_letters(outcome, reply, why, call->count, &letters);
+    enum lock_answer answers[QUEUE_RENEW_MAX];
 
     (void)redis;
-    if (result.outcome == REDIS_REPLY) {
-        letters = queue_reply_bytes(reply->element[1]);
-        if (letters.len != call->count)
-            result = queue_call_result(REDIS_REPLY, NULL, "", 2);
-    }
     if (result.outcome != REDIS_REPLY) {
         call->on_done(call->queue, &result, NULL, 0, 0, call->arg);
         return;
@@ -110,15 +120,10 @@ static void on_outcomes(struct redis *redis, enum redis_outcome outcome, const r
                         const char *why, void *arg)
 {
     _cleanup_(freep) struct outcome_call *call = arg;
-    struct call_result result = queue_call_result(outcome, reply, why, 2);
     struct bytes letters = { 0 };
+    struct call_result result = read_letters(outcome, reply, why, call->count, &letters);
 
     (void)redis;
-    if (result.outcome == REDIS_REPLY) {
-        letters = queue_reply_bytes(reply->element[1]);
-        if (letters.len != call->count)
-            result = queue_call_result(REDIS_REPLY, NULL, "", 2);
-    }
     if (result.outcome != REDIS_REPLY) {
         call->on_done(call->queue, &result, NULL, 0, 0, call->arg);
         return;
