@@ -1,4 +1,5 @@
 /* Redis URLs. Only what drover can do is taken; a password is refused without repeating it. */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -184,6 +185,7 @@ static int parse_unix(const char *rest, struct parsed *out, struct error *err)
     result = decode(rest, path_len, "path", &out->path, err);
     if (result < 0)
         return result;
+    assert(out->path);
     if (strlen(out->path) > UNIX_PATH_MAX)
         return error_set(err, -EINVAL, "the socket's path is longer than 107 bytes");
     return 0;

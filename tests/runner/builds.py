@@ -10,9 +10,10 @@ from runner import process
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 LOGS = os.path.join(ROOT, "build", "log")
 BUILD_LIMIT_S = 900
-# gcc 12's -Wmaybe-uninitialized and -Wnull-dereference see ghosts through the sanitizers' own code.
+# UBSan traps, and ASan writes the report of the trap to its log_path: beside ASan, UBSan's own texts go to stderr, where
+# nobody would see them. gcc 12's -Wmaybe-uninitialized and -Wnull-dereference see ghosts through the sanitizers' own code.
 SANITIZE = ["-Db_sanitize=address,undefined", "-Db_lundef=false",
-            "-Dc_args=-fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized -Wno-null-dereference"]
+            "-Dc_args=-fsanitize-undefined-trap-on-error -fno-omit-frame-pointer -Wno-maybe-uninitialized -Wno-null-dereference"]
 KINDS = {
     "gcc": ("gcc", ["-Dwerror=true"]),
     "clang": ("clang", ["-Dwerror=true", "-Dfuzzers=false"]),

@@ -244,8 +244,7 @@ def sanitize(context):
         # A leak is reported after Criterion has given its verdict, so only the report files tell.
         context.env = {
             # Not strict_string_checks: hiredis searches in the counted, not terminated text of a command.
-            "ASAN_OPTIONS": f"log_path={reports}/asan:detect_leaks=1:detect_stack_use_after_return=1",
-            "UBSAN_OPTIONS": f"log_path={reports}/ubsan:print_stacktrace=1",
+            "ASAN_OPTIONS": f"log_path={reports}/asan:detect_leaks=1:detect_stack_use_after_return=1:handle_sigill=1",
         }
         for part in (unit, lua, integration):
             total.add(part(context))
