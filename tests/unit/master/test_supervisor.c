@@ -495,9 +495,11 @@ Test(supervisor, reads_all_that_a_dead_worker_had_said)
     run_until("worker.ready", 1);
     supervisor_ask_to_end(supervisor);
     run_until("worker.draining", 1);
+    /* All is said before the loop turns again, unless the worker was so quick that its end was
+     * seen in the turn that asked it to drain. */
     cr_assert(
-        waitid(P_PID, (id_t)number_of("worker.spawned", 0, "pid"), &info, WEXITED | WNOWAIT) == 0,
-        "all is said before the loop turns again");
+        waitid(P_PID, (id_t)number_of("worker.spawned", 0, "pid"), &info, WEXITED | WNOWAIT) == 0 ||
+        errno == ECHILD);
     cr_expect(run_to_the_end() == EXIT_CODE_OK);
     cr_expect(number_of("worker.exited", 0, "completed") == 3, "the 101st frame says so");
 }
