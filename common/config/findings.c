@@ -99,8 +99,9 @@ static void add(struct findings *findings, bool warning, const struct tree_mark 
     findings->count++;
 }
 
-static void add_formatted(struct findings *findings, bool warning, const struct tree_mark *mark,
-                          const char *key, const char *format, va_list args)
+static PRINTF_LIKE(5, 0) void add_formatted(struct findings *findings, bool warning,
+                                            const struct tree_mark *mark, const char *key,
+                                            const char *format, va_list args)
 {
     char text[FINDING_TEXT_BYTES];
 
