@@ -13,7 +13,7 @@
 #include "supervisor/master/processes.h"
 
 #define SPAWNS_PER_TURN  4
-#define STOP_GRACE_MS    5000
+#define STOP_GRACE_MS    6000
 #define DRAIN_MARGIN_MS  5000
 #define KILL_AGAIN_MS    5000
 #define SWEEP_TIMEOUT_MS 1000

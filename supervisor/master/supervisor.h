@@ -13,7 +13,7 @@ struct supervisor_options {
     const struct config *config; /* borrowed until supervisor_free */
     const char *worker_path;     /* absolute path of drover-worker; borrowed */
     int config_fd;               /* sealed memory with the configuration for children; borrowed */
-    uint64_t stop_grace_ms;      /* between stop and kill; 0: the usual 5 s */
+    uint64_t stop_grace_ms;      /* between stop and kill; 0: the usual 6 s */
 };
 
 /* Starts everything: signal handlers, child subreaper, and, from the first turn of the loop, the

@@ -10,8 +10,9 @@
 
 #define STOP_GRACE_MAX_MS 2000 /* of a handler that is stopped: systemd waits for all of us */
 #define SEEN_DEAD_MS      1000 /* after the hard rung; then the job is left to its lock */
-#define SETTLE_LAST_MS    1500 /* for the last calls: all three stay below the master's 5 s */
-#define LEAVE_MS          1000
+#define SETTLE_LAST_MS \
+    1500 /* for the last calls: with LEAVE_MS all stay below the 6 s of the master */
+#define LEAVE_MS 1000
 
 static const char *const phase_names[] = {
     [ENGINE_SERVING] = "serving", [ENGINE_DRAINING] = "draining", [ENGINE_STOPPING] = "stopping",
