@@ -97,10 +97,12 @@ const struct schema_row schema_rows[] = {
       .preset = "30s",
       .min = 0,
       .max = 1 * DAYS,
+      .flags = SCHEMA_ZERO_IS_NONE,
       .change = SCHEMA_LIVE,
       .help = "How long running jobs may go on after SIGTERM. Jobs still running then are ended "
-              "and go back to the front of their queue without using an attempt. Keep the unit's "
-              "TimeoutStopSec longer than this." },
+              "and go back to the front of their queue without using an attempt. none: as long as "
+              "they need, until a second SIGTERM. Keep the unit's TimeoutStopSec longer than "
+              "this." },
     { .sections = SCHEMA_TOP,
       .path = "start.timeout",
       .type = SCHEMA_DURATION,
