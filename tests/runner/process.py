@@ -21,10 +21,15 @@ RUN_ID = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
 PR_SET_CHILD_SUBREAPER = 36
 
 _running = set()  # pids of the programs that run() and capture() wait for at the moment
+_ending = False  # set for good by end_everything: nothing is started any more
 _start_lock = threading.Lock()  # held from a fork until its pid is in _running
 REAP_EVERY_S = 0.02
 KILL_WAIT_S = 10
 GRACE_S = 1
+
+
+class Ending(Exception):
+    """A program was to be started although the run is being ended."""
 
 
 @dataclass
@@ -65,6 +70,8 @@ def _children():
 
 def _start(argv, **options):
     with _start_lock:
+        if _ending:
+            raise Ending(f"not started, the run is being ended: {argv[0]}")
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True, **options)
         _running.add(child.pid)
     return child
@@ -108,10 +115,15 @@ def run(argv, log, timeout_s, env=None, cwd=None):
 
 
 def end_everything():
-    """For a run that is interrupted: kills what runs, and what that had started."""
-    for leader in list(_running):
-        _kill_session(leader)
-    _running.clear()
+    """For a run that is interrupted: kills what runs, and what that had started. Nothing is started from now on: the
+    runner's other threads would take the killed programs for ended, and go on with the next."""
+    global _ending
+    _ending = True
+    for _ in range(3):  # a fork that was under way shows in _running a moment later
+        for leader in list(_running):
+            _kill_session(leader)
+            _running.discard(leader)
+        time.sleep(REAP_EVERY_S)
     survivors()
 
 

@@ -149,5 +149,19 @@ class Processes(Scratch):
                               "found = process.survivors()\nprint(done.code, len(found), process.survivors())")
         self.assertEqual(out, "0 1 []\n")
 
+    def test_an_ended_run_starts_nothing_more(self):
+        out = self.run_inside(
+            "import concurrent.futures, time\n"
+            "def one_after_the_other(_):\n"
+            "    while True:\n"
+            "        process.run(['sleep', '600'], log, 600)\n"
+            "pool = concurrent.futures.ThreadPoolExecutor(2)\n"
+            "threads = [pool.submit(one_after_the_other, n) for n in range(2)]\n"
+            "while len(process._running) < 2:\n"
+            "    time.sleep(0.01)\n"
+            "process.end_everything()\n"
+            "print([type(thread.exception(30)).__name__ for thread in threads], process.survivors())")
+        self.assertEqual(out, "['Ending', 'Ending'] []\n")
+
     def test_no_standard_input(self):
         self.run_inside("done = process.run(['cat'], log, 20)\nassert done.code == 0 and not done.timed_out")
