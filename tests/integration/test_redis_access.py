@@ -80,6 +80,21 @@ class Access(rig.Case):
         server.start()
         self.completes(server.client())
 
+    def test_a_clock_that_differs_is_warned_of_at_each_connect(self):
+        server = self.redis()
+        proxy = self.proxy(server)
+        daemon = self.droverd({"redis": {"default": {"url": proxy.url}}, "queues": QUEUES})
+        self.completes(server.client())
+        self.assertEqual([], daemon.find("redis.clock_skewed"), "it does not differ yet")
+        for shift_s in (5, -5):
+            proxy.clock_shift_s = shift_s
+            proxy.cut_all()
+            told = wait_until(lambda: [e for e in daemon.find("redis.clock_skewed") if e["clock_skew_ms"] * shift_s > 0],
+                              15, daemon.tail)
+            self.assertEqual(1, len(told), "by one connection of the two")
+            self.assertAlmostEqual(shift_s * 1000, told[0]["clock_skew_ms"], delta=900)
+        self.completes(server.client())
+
     def test_two_endpoints_two_tiers(self):
         one, two = self.redis("one"), self.redis("two")
         self.droverd({"redis": {"default": {"url": one.url}, "cache": {"url": two.url}},

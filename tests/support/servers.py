@@ -1,6 +1,7 @@
 """servers.py - a private redis-server, a small client for it, and a proxy that can lie. Used through rig.py."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -203,13 +204,16 @@ class RedisServer:
             self.process.wait()
 
 
+TIME_REPLY = re.compile(rb"(\*2\r\n\$10\r\n)(\d{10})(\r\n\$\d\r\n\d+\r\n)")
+
+
 class Proxy:
     """A unix socket in front of a server that a test can make lie: hold or drop replies, cut connections.
 
     drop_replies(n): the next n chunks of replies are swallowed and that connection is cut, so the command
     was executed and its answer lost. hold_request(match): the next request that holds these bytes stays here
     and its sender is cut off; release() delivers it, long after its sender has given up. cut_all(): all
-    connections end now. silent: nothing is passed back."""
+    connections end now. silent: nothing is passed back. clock_shift_s: replies to TIME are so much later."""
 
     def __init__(self, folder, target, name="proxy"):
         self.path = os.path.join(folder, f"{name}.sock")
@@ -219,6 +223,7 @@ class Proxy:
         self.drop_match = None  # only for requests that contain these bytes
         self.dropped = 0
         self.silent = False
+        self.clock_shift_s = 0
         self.refuse = False
         self.hold_match = None
         self.held = []  # (pair, data)
@@ -297,6 +302,8 @@ class Proxy:
                     break
                 if self.silent:
                     continue
+                if self.clock_shift_s:
+                    data = TIME_REPLY.sub(lambda m: m[1] + b"%d" % (int(m[2]) + self.clock_shift_s) + m[3], data)
                 pair["near"].sendall(data)
         except OSError:
             pass

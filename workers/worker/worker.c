@@ -20,6 +20,8 @@
 #include "workers/worker/engine.h"
 
 #define LOST_DRAIN_MS    5000
+/* Due times are compared with the clock of whoever fetches; below this nobody would see it. */
+#define SKEW_NOTICED_MS  1000
 #define STATUS_MS        1000
 #define CONFIG_BYTES_MAX ((size_t)64 << 20)
 #define WORKER_SIGNALS   2
@@ -193,6 +195,16 @@ static void tell_engine(struct worker *worker)
     say_ready(worker);
 }
 
+/* Told at each connect, by one of the two connections. */
+static void warn_of_skew(const struct link *link)
+{
+    int64_t skew_ms = redis_clock_skew_ms(link->redis);
+
+    if (link == &link->worker->command && llabs(skew_ms) >= SKEW_NOTICED_MS)
+        log_warn("redis.clock_skewed", LOG_INT("clock_skew_ms", skew_ms),
+                 LOG_STR("why", "delayed jobs start early or late by so much"));
+}
+
 static void log_link(const struct link *link, enum redis_state state, const char *why)
 {
     if (state == REDIS_READY)
@@ -211,6 +223,8 @@ static void on_redis_state(struct redis *redis, enum redis_state state, const ch
 
     (void)redis;
     log_link(link, state, why);
+    if (state == REDIS_READY)
+        warn_of_skew(link);
     link->ready = state == REDIS_READY;
     link->was_ready = state == REDIS_READY;
     if (state == REDIS_CLOSED) {
