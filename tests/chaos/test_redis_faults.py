@@ -176,10 +176,11 @@ class Faults(Chaos):
         self.finish()
         self.calm()
 
-    def test_emptied(self):
+    def test_emptied_in_the_middle_of_20000_jobs(self):
         self.set_up()
-        self.produce(1800)
-        self.midway()
+        while len(self.ids) < 20000:
+            self.produce(2000)
+        self.midway(part=8)
         self.r.cmd("FLUSHALL")
         self.ids = []
         self.produce(1200)  # ids start at 1 again: those of jobs that are still running belong to new jobs now
