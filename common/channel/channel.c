@@ -36,11 +36,52 @@ static const struct {
     uint32_t body_bytes;
 } frame_types[] = {
     [CHANNEL_READY] = { true, 0 },
-    [CHANNEL_STATUS] = { true, sizeof(struct channel_status) },
     [CHANNEL_DRAIN] = { true, sizeof(uint64_t) },
     [CHANNEL_STOP] = { true, 0 },
+    [CHANNEL_TUNE] = { true, sizeof(struct channel_tune) },
+    [CHANNEL_RECOVER] = { true, sizeof(struct channel_recover) },
+    [CHANNEL_RECOVERED] = { true, sizeof(struct channel_recovered) },
 };
-_Static_assert(sizeof(struct channel_status) == 8 * sizeof(uint64_t), "no padding in the body");
+_Static_assert(sizeof(struct channel_tune) == 16, "no padding in the body");
+_Static_assert(sizeof(struct channel_recover) == 504, "no padding in the body");
+_Static_assert(sizeof(struct channel_recovered) == 64, "no padding in the body");
+_Static_assert(sizeof(struct channel_recover) <= FRAME_MAX_BYTES - sizeof(struct frame_header),
+               "every body fits into a frame");
+
+/* Where a frame's body is in memory; the bodies are plain values without padding. */
+static const void *body_of(const struct channel_frame *frame)
+{
+    switch (frame->type) {
+    case CHANNEL_DRAIN:
+        return &frame->timeout_ms;
+    case CHANNEL_TUNE:
+        return &frame->tune;
+    case CHANNEL_RECOVER:
+        return &frame->recover;
+    case CHANNEL_RECOVERED:
+        return &frame->recovered;
+    case CHANNEL_READY:
+    case CHANNEL_STOP:
+        break;
+    }
+    return NULL;
+}
+
+static bool ends_inside(const char *text, size_t room)
+{
+    return memchr(text, '\0', room) != NULL;
+}
+
+static bool has_whole_texts(const struct channel_frame *frame)
+{
+    if (frame->type == CHANNEL_RECOVER)
+        return ends_inside(frame->recover.uuid, sizeof frame->recover.uuid) &&
+               ends_inside(frame->recover.queue, sizeof frame->recover.queue) &&
+               ends_inside(frame->recover.cause, sizeof frame->recover.cause);
+    if (frame->type == CHANNEL_RECOVERED)
+        return ends_inside(frame->recovered.uuid, sizeof frame->recovered.uuid);
+    return true;
+}
 
 struct channel {
     uv_poll_t poll; /* poll.data is the channel; freed in its close callback */
@@ -98,10 +139,13 @@ static bool decode(struct channel *channel, const struct frame_packet *packet, s
         return false;
     }
     *out_frame = (struct channel_frame){ .type = (enum channel_type)header->type };
-    if (out_frame->type == CHANNEL_STATUS)
-        memcpy(&out_frame->status, packet->body, sizeof out_frame->status);
-    else if (out_frame->type == CHANNEL_DRAIN)
-        memcpy(&out_frame->timeout_ms, packet->body, sizeof out_frame->timeout_ms);
+    if (body_of(out_frame))
+        memcpy((void *)(uintptr_t)body_of(out_frame), packet->body,
+               frame_types[header->type].body_bytes);
+    if (!has_whole_texts(out_frame)) {
+        tell_once(&channel->told_malformed, "a text without an end", header, len);
+        return false;
+    }
     return true;
 }
 
@@ -186,10 +230,8 @@ int channel_send(struct channel *channel, const struct channel_frame *frame, str
 
     if (channel->closing)
         return error_set(err, -EPIPE, "channel is closed");
-    if (frame->type == CHANNEL_STATUS)
-        memcpy(packet.body, &frame->status, sizeof frame->status);
-    else if (frame->type == CHANNEL_DRAIN)
-        memcpy(packet.body, &frame->timeout_ms, sizeof frame->timeout_ms);
+    if (body_of(frame))
+        memcpy(packet.body, body_of(frame), body_bytes);
     do {
         sent = send(channel->fd, &packet, sizeof packet.header + body_bytes,
                     MSG_DONTWAIT | MSG_NOSIGNAL);

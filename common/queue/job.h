@@ -63,6 +63,8 @@ struct job {
     uint64_t attempts_made;        /* `atm` before this attempt */
     uint64_t attempts_started;     /* `ats`, this one included */
     uint64_t stalled;              /* `stc` */
+    uint64_t givebacks; /* `gbc`: how often it was given back because its process died; from 2 on it
+                           runs alone in its process */
     struct bytes deferred_failure; /* `defa`: fail with this text without running */
     struct bytes stacktrace;       /* JSON array as stored; absent at the first attempt */
     struct bytes scheduler;        /* `rjk`; absent for ordinary jobs */

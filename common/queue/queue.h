@@ -87,6 +87,8 @@ enum settle_kind {
     SETTLE_DELAY,       /* not an attempt: back after delay_ms (unknown type) */
     SETTLE_GIVE_BACK,   /* not an attempt: to the front of wait, untouched (drain that ran out of
                            time) */
+    SETTLE_GIVE_BACK_COUNTED, /* the same, but the program that ran it died with other jobs in it:
+                                 counted as recover.lua does; value: how it died */
 };
 
 struct settle {
@@ -120,6 +122,9 @@ struct fetch_want {
     size_t max;       /* K: at most so many; 0 only settles */
     uint64_t live;    /* live worker processes of this queue, >= 1, for the fair share */
     size_t bytes_max; /* stop before the jobs' data exceed this (at least one job is taken) */
+    bool alone; /* the process holds nothing: take one job that must run alone (job.givebacks >= 2)
+                   and nothing else, or nothing when there is none any more. Otherwise such jobs are
+                   passed over and stay where they are. */
 };
 
 /* What the fetch saw. */
@@ -133,6 +138,11 @@ struct fetch_state {
     bool more_due;        /* more due delayed jobs than one call promotes: call again */
     uint64_t ghosts;      /* ids without a job hash that were dropped */
     uint64_t quarantined; /* damaged jobs put into `failed` instead of being fetched */
+    bool fenced; /* this process was declared dead (queue_recover): it will never get a job again
+                    under this uuid, and what it holds is being given to others */
+    bool alone;  /* jobs that must run alone were passed over, and this process is the one that shall
+                    empty itself for them: fetch no more until it holds nothing, then with
+                    fetch_want.alone */
 };
 
 /* `jobs` and the memory of the jobs belong to the callee (job_free each). results[i] is of
@@ -145,12 +155,27 @@ typedef void queue_turn_cb(struct queue *queue, const struct call_result *call,
 
 #define QUEUE_TURN_MAX 64 /* most jobs settled, and most fetched, by one call */
 
+/* What the registry says of a process: who it is, and how it fares. Texts are NUL-terminated. */
+struct worker_identity {
+    const char *host, *machine, *boot; /* as struct process_host; "" unknown */
+    uint64_t pid_space;
+    uint64_t pid, start_ticks; /* start_ticks: from /proc/PID/stat */
+    const char *master;        /* uuid of the run of the master that started it */
+    const char *version;       /* of drover */
+    uint64_t slot, slots, generation;
+    uint64_t started_at_ms; /* wall */
+    uint64_t running, completed, failed; /* as of this beat */
+};
+
 /* Who fetches: written into locks and `pb`. */
 struct fetcher {
     char uuid[40];           /* of this process' spawn */
     const char *worker_name; /* `pb`; NULL for none; no blanks */
     uint64_t lock_ms;
-    uint64_t calls; /* n of the next token; grows by one a call */
+    uint64_t calls;         /* n of the next token; grows by one a call */
+    uint64_t max_givebacks; /* a job whose process died so often fails, >= 1 */
+    const struct worker_identity *identity; /* written by each renewal; borrowed; NULL: not in the
+                                               registry */
 };
 
 /* Settles `count` jobs in the given (fetch) order, then fetches. One script; each job in a
@@ -168,11 +193,12 @@ enum lock_answer {
     LOCK_LOST,
 };
 
-/* Answers in the order of jobs. Also beats: keeps this process among the live ones; `live` counts
- * them. */
+/* Answers in the order of jobs. Also beats: keeps this process among the live ones (`live` counts
+ * them) and writes its row of the registry. `fenced`: it was declared dead; then all answers are
+ * LOCK_LOST and nothing was written. */
 typedef void queue_renew_cb(struct queue *queue, const struct call_result *call,
                             const enum lock_answer *answers, size_t count, uint64_t live,
-                            void *arg);
+                            bool fenced, void *arg);
 #define QUEUE_RENEW_MAX 1000
 MUST_CHECK int queue_renew(struct queue *queue, const struct fetcher *fetcher,
                            const struct job *const *jobs, size_t count, queue_renew_cb *on_done,
@@ -185,21 +211,69 @@ enum job_outcome {
     OUTCOME_NOT_MINE, /* gone, or somebody else's */
 };
 /* After a lost reply: was the call that carried n (fetcher.calls at that time) executed, and whose
- * are the jobs? `strays`: jobs that the lost call fetched for us and that we never saw; the script
- * gave them back to the front of wait, without an attempt; it finds them by the uuid in their
- * locks, minus `known`. */
+ * are the jobs? Calls of this uuid that may still arrive on the old connection do nothing from then
+ * on. Ask queue_adopt next: those calls may have fetched jobs that never arrived. */
 typedef void queue_outcome_cb(struct queue *queue, const struct call_result *call,
-                              const enum job_outcome *outcomes, size_t count,
-                              uint64_t strays_given_back, void *arg);
+                              const enum job_outcome *outcomes, size_t count, void *arg);
 MUST_CHECK int queue_outcome(struct queue *queue, const struct fetcher *fetcher,
                              const struct job *const *settled, const uint64_t *settle_calls,
-                             size_t count, const struct job *const *known, size_t known_count,
-                             queue_outcome_cb *on_done, void *arg, struct error *err);
+                             size_t count, queue_outcome_cb *on_done, void *arg, struct error *err);
+
+/* Jobs in `active` under this process' uuid that it does not know (`known`: all that it holds): up
+ * to `want` of them are adopted (their locks prolonged, handed over in the order of fetching), the
+ * others go back to the front of wait without an attempt. Loops over bounded calls. After
+ * queue_outcome, while no turn is under way (-EBUSY). On an outcome other than REDIS_REPLY what was
+ * adopted so far is handed over all the same; ask again. The jobs belong to the callee. */
+typedef void queue_adopt_cb(struct queue *queue, const struct call_result *call, struct job **jobs,
+                            size_t jobs_count, uint64_t given_back, bool fenced, void *arg);
+#define QUEUE_ADOPT_MAX 256 /* most jobs adopted; more are given back */
+MUST_CHECK int queue_adopt(struct queue *queue, const struct fetcher *fetcher,
+                           const struct job *const *known, size_t known_count, size_t want,
+                           queue_adopt_cb *on_done, void *arg, struct error *err);
+
+/* ---- the dead, and the registry of the living (design 2)
+ * ------------------------------------------------------------------------------ */
+
+struct recover_spec {
+    const char *uuid;  /* of a process that is seen dead together with all it had started */
+    const char *cause; /* how it died, for the history in its jobs; NULL or "": not counted (the
+                          whole host or the master died, which says nothing about the jobs) */
+    uint64_t max_givebacks; /* >= 1 */
+};
+struct recover_result {
+    uint64_t given_back; /* to the front of wait: attempts and `stc` unchanged */
+    uint64_t failed;     /* given back max_givebacks times: in `failed`, with the history of deaths */
+};
+/* Fences the uuid for a day, then gives back every job in `active` whose lock is of it. Loops over
+ * bounded calls; safe to repeat, by anybody, at any time: after an outcome other than REDIS_REPLY
+ * (`result` then counts what was done so far) simply again. Forgets the uuid's row of the registry
+ * at the end. */
+typedef void queue_recover_cb(struct queue *queue, const struct call_result *call,
+                              const struct recover_result *result, void *arg);
+MUST_CHECK int queue_recover(struct queue *queue, const struct recover_spec *spec,
+                             queue_recover_cb *on_done, void *arg, struct error *err);
+
+/* One row of the registry; texts are borrowed during the callback, "" when absent or odd. */
+struct worker_entry {
+    const char *uuid;
+    struct worker_identity identity;
+    uint64_t beat;        /* counter: grows with every renewal */
+    uint64_t beat_age_ms; /* since the last one, by Redis' clock */
+};
+/* Every process that has served this queue and neither left in good order nor was recovered. */
+typedef void queue_workers_cb(struct queue *queue, const struct call_result *call,
+                              const struct worker_entry *entries, size_t count, void *arg);
+MUST_CHECK int queue_list_workers(struct queue *queue, queue_workers_cb *on_done, void *arg,
+                                  struct error *err);
 
 typedef void queue_done_cb(struct queue *queue, const struct call_result *call, int64_t value,
                            void *arg);
 
-/* Forgets this process (clean end): it no longer counts as live. */
+/* Keeps a uuid from fetching, for a day, and nothing else: its process could not be seen dead. */
+MUST_CHECK int queue_fence(struct queue *queue, const char *uuid, queue_done_cb *on_done, void *arg,
+                           struct error *err);
+
+/* Forgets this process (clean end): it no longer counts as live, and leaves the registry. */
 MUST_CHECK int queue_leave(struct queue *queue, const struct fetcher *fetcher,
                            queue_done_cb *on_done, void *arg, struct error *err);
 

@@ -1,0 +1,57 @@
+/* process_table.h - what /proc says: who lives, who is left of a session, who became our child,
+ * which orphans can be reaped.
+ * A worker's handlers stay in the worker's session, so "the worker and all it started" is a
+ * session. Only a handler that makes a session of its own leaves it; it becomes the master's child
+ * (the master is child subreaper) and is killed when the master ends.
+ * A process is known by pid *and* start time: the kernel gives a number to somebody else later. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/base/error.h"
+
+/* One line of /proc/PID/stat, as far as it is needed. */
+struct process_stat {
+    pid_t pid;
+    char state; /* R S D Z … */
+    pid_t parent;
+    pid_t session;
+    uint64_t start_ticks; /* since boot, in clock ticks (field 22) */
+};
+
+/* Reads the text of /proc/PID/stat. The name in parentheses may hold anything, also ") Z 1 1 1". */
+MUST_CHECK int process_parse_stat(const char *text, struct process_stat *out_stat);
+
+/* Reads /proc/PID/stat. -ESRCH when there is no such process. */
+MUST_CHECK int process_read_stat(pid_t pid, struct process_stat *out_stat);
+
+/* True when that very process still lives (a zombie does not). start_ticks 0: any with that pid. */
+bool process_is_alive(pid_t pid, uint64_t start_ticks);
+
+/* Sends SIGKILL to every living process of the session `sid` whose leader was a child of ours, and
+ * returns how many there were; zombies do not count. With `leader_reaped`, a living process with
+ * pid == sid proves that the number was given to somebody else since (the kernel does not reuse a
+ * number that is still some process's session): then nothing is killed and 0 returned. */
+unsigned int process_kill_session(pid_t sid, bool leader_reaped);
+
+/* Sends SIGKILL to every living child of this process and returns how many there were. */
+unsigned int process_kill_children(void);
+
+/* Reaps ended children that are not `is_ours(pid, arg)` (those are somebody else's to reap);
+ * bounded per call. Returns how many. */
+unsigned int process_reap_orphans(bool (*is_ours)(pid_t pid, void *arg), void *arg);
+
+/* How a process ended, for people: "exit 78 (config)", "signal 9 (SIGKILL)". Returns `out`. */
+#define PROCESS_CAUSE_BYTES 48
+const char *process_cause(int exit_status, int term_signal, char out[PROCESS_CAUSE_BYTES]);
+
+/* Where a process runs, for telling whether another's pid means anything here. */
+struct process_host {
+    char name[256];    /* gethostname; "" when it has none */
+    char machine[40];  /* /etc/machine-id; "" when there is none */
+    char boot[40];     /* /proc/sys/kernel/random/boot_id */
+    uint64_t pid_space; /* inode of /proc/self/ns/pid; 0 unknown */
+};
+void process_read_host(struct process_host *out_host);
