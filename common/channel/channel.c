@@ -42,7 +42,7 @@ static const struct {
     [CHANNEL_RECOVER] = { true, sizeof(struct channel_recover) },
     [CHANNEL_RECOVERED] = { true, sizeof(struct channel_recovered) },
 };
-_Static_assert(sizeof(struct channel_tune) == 16, "no padding in the body");
+_Static_assert(sizeof(struct channel_tune) == 24, "no padding in the body");
 _Static_assert(sizeof(struct channel_recover) == 504, "no padding in the body");
 _Static_assert(sizeof(struct channel_recovered) == 64, "no padding in the body");
 _Static_assert(sizeof(struct channel_recover) <= FRAME_MAX_BYTES - sizeof(struct frame_header),

@@ -33,6 +33,8 @@ enum channel_type {
 /* CHANNEL_TUNE. */
 struct channel_tune {
     uint64_t slots;     /* jobs at once in this process, >= 1 */
+    uint64_t allowed;   /* of these, how many may be started now: 0 … slots. Less while processes
+                           that it replaces still run some. */
     uint64_t log_level; /* enum log_level */
 };
 

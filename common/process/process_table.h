@@ -49,9 +49,9 @@ const char *process_cause(int exit_status, int term_signal, char out[PROCESS_CAU
 
 /* Where a process runs, for telling whether another's pid means anything here. */
 struct process_host {
-    char name[256];    /* gethostname; "" when it has none */
-    char machine[40];  /* /etc/machine-id; "" when there is none */
-    char boot[40];     /* /proc/sys/kernel/random/boot_id */
+    char name[256];     /* gethostname; "" when it has none */
+    char machine[40];   /* /etc/machine-id; "" when there is none */
+    char boot[40];      /* /proc/sys/kernel/random/boot_id */
     uint64_t pid_space; /* inode of /proc/self/ns/pid; 0 unknown */
 };
 void process_read_host(struct process_host *out_host);

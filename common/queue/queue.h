@@ -140,9 +140,9 @@ struct fetch_state {
     uint64_t quarantined; /* damaged jobs put into `failed` instead of being fetched */
     bool fenced; /* this process was declared dead (queue_recover): it will never get a job again
                     under this uuid, and what it holds is being given to others */
-    bool alone;  /* jobs that must run alone were passed over, and this process is the one that shall
-                    empty itself for them: fetch no more until it holds nothing, then with
-                    fetch_want.alone */
+    bool alone; /* jobs that must run alone were passed over, and this process is the one that shall
+                   empty itself for them: fetch no more until it holds nothing, then with
+                   fetch_want.alone */
 };
 
 /* `jobs` and the memory of the jobs belong to the callee (job_free each). results[i] is of
@@ -163,7 +163,7 @@ struct worker_identity {
     const char *master;        /* uuid of the run of the master that started it */
     const char *version;       /* of drover */
     uint64_t slot, slots, generation;
-    uint64_t started_at_ms; /* wall */
+    uint64_t started_at_ms;              /* wall */
     uint64_t running, completed, failed; /* as of this beat */
 };
 
@@ -172,8 +172,8 @@ struct fetcher {
     char uuid[40];           /* of this process' spawn */
     const char *worker_name; /* `pb`; NULL for none; no blanks */
     uint64_t lock_ms;
-    uint64_t calls;         /* n of the next token; grows by one a call */
-    uint64_t max_givebacks; /* a job whose process died so often fails, >= 1 */
+    uint64_t calls;                         /* n of the next token; grows by one a call */
+    uint64_t max_givebacks;                 /* a job whose process died so often fails, >= 1 */
     const struct worker_identity *identity; /* written by each renewal; borrowed; NULL: not in the
                                                registry */
 };
@@ -242,7 +242,7 @@ struct recover_spec {
 };
 struct recover_result {
     uint64_t given_back; /* to the front of wait: attempts and `stc` unchanged */
-    uint64_t failed;     /* given back max_givebacks times: in `failed`, with the history of deaths */
+    uint64_t failed; /* given back max_givebacks times: in `failed`, with the history of deaths */
 };
 /* Fences the uuid for a day, then gives back every job in `active` whose lock is of it. Loops over
  * bounded calls; safe to repeat, by anybody, at any time: after an outcome other than REDIS_REPLY

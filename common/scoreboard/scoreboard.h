@@ -1,7 +1,9 @@
 /* scoreboard.h - one shared memory object in which every child of the master says how it fares.
  * Made by the master, inherited by all children at CHANNEL_SCOREBOARD_FD, kept over the death of
- * any of them. For people only (ps, top, titles, kill reports): nothing is ever decided from what a
- * child wrote, and a reader takes every number and text in it as possibly torn, stale or a lie.
+ * any of them. For people (ps, top, titles, kill reports). Whose a job is is never decided from it:
+ * a reader takes every number and text in it as possibly torn, stale or a lie. (The master uses
+ * RUNNING and ENDS to keep a pool within its concurrency while its processes are exchanged; a lie
+ * costs a few jobs too many or too few for a while, nothing else.)
  *
  * A slot has one writer for each of its two halves: `master` is written by the master, `child` by
  * the process that the slot was claimed for. Texts are written under a sequence number (odd while
@@ -21,9 +23,9 @@
 #define SCOREBOARD_VERSION     1
 #define SCOREBOARD_SLOTS       4096 /* children at once, draining ones included */
 #define SCOREBOARD_JOBS        128  /* running jobs that a slot shows; more are only counted */
-#define SCOREBOARD_BUCKETS     40   /* bucket n counts times of 2^(n-1) … 2^n - 1 us; 0: below 1 us */
-#define SCOREBOARD_TEXT_BYTES  64   /* job ids and types, cut */
-#define SCOREBOARD_QUEUE_BYTES 136  /* a queue's name (128 bytes at most) */
+#define SCOREBOARD_BUCKETS     40 /* bucket n counts times of 2^(n-1) … 2^n - 1 us; 0: below 1 us */
+#define SCOREBOARD_TEXT_BYTES  64  /* job ids and types, cut */
+#define SCOREBOARD_QUEUE_BYTES 136 /* a queue's name (128 bytes at most) */
 
 enum scoreboard_state {
     SCOREBOARD_FREE,
@@ -32,7 +34,8 @@ enum scoreboard_state {
     SCOREBOARD_DRAINING,
     SCOREBOARD_STOPPING,
     SCOREBOARD_KILLING,
-    SCOREBOARD_DEAD, /* reaped; what it had started is being ended, or its jobs not yet given back */
+    SCOREBOARD_DEAD, /* reaped; what it had started is being ended, or its jobs not yet given back
+                      */
     SCOREBOARD_STATE_COUNT
 };
 const char *scoreboard_state_name(enum scoreboard_state state); /* "free", "starting", …; "?" */
@@ -43,9 +46,9 @@ struct scoreboard_master {
     uint64_t start_ticks; /* start time of pid, from /proc/PID/stat; 0 unknown */
     char uuid[UUID_TEXT_BYTES];
     char queue[SCOREBOARD_QUEUE_BYTES];
-    uint32_t slot;       /* which of the queue's processes */
-    uint32_t generation; /* of the configuration it was started with */
-    uint32_t state;      /* enum scoreboard_state */
+    uint32_t slot;          /* which of the queue's processes */
+    uint32_t generation;    /* of the configuration it was started with */
+    uint32_t state;         /* enum scoreboard_state */
     uint64_t spawned_at_ms; /* wall */
 };
 
@@ -54,14 +57,16 @@ enum scoreboard_flag {
     SCOREBOARD_PAUSED = 1 << 1,   /* the queue is paused, as of the last fetch; likewise: */
     SCOREBOARD_MAXED = 1 << 2,    /* … its global concurrency is reached */
     SCOREBOARD_LIMITED = 1 << 3,  /* … it is rate limited */
+    SCOREBOARD_ENDS = 1 << 4,     /* it will never fetch again, and no fetch is under way: `running`
+                                     only     falls from now on */
 };
 
 /* Counters since the start of the process; written by the child, each a word of its own. */
 enum scoreboard_counter {
-    SCOREBOARD_BEAT_MS,    /* clock_boot_ms() when the child last wrote anything here */
-    SCOREBOARD_FLAGS,      /* enum scoreboard_flag */
-    SCOREBOARD_RUNNING,    /* handlers at work now */
-    SCOREBOARD_JOB_SLOTS,  /* most that may be */
+    SCOREBOARD_BEAT_MS,   /* clock_boot_ms() when the child last wrote anything here */
+    SCOREBOARD_FLAGS,     /* enum scoreboard_flag */
+    SCOREBOARD_RUNNING,   /* handlers at work now */
+    SCOREBOARD_JOB_SLOTS, /* most that may be */
     SCOREBOARD_COMPLETED,
     SCOREBOARD_FAILED,     /* for good */
     SCOREBOARD_RETRIED,    /* failed attempts that will be tried again */
@@ -82,9 +87,9 @@ enum scoreboard_histogram {
 
 struct scoreboard_job {
     char id[SCOREBOARD_TEXT_BYTES], type[SCOREBOARD_TEXT_BYTES]; /* cut; valid UTF-8 or not */
-    uint64_t started_boot_ms; /* clock_boot_ms */
-    uint64_t attempt;         /* from 1 */
-    int32_t pid;              /* of the handler's program; 0 none or not known */
+    uint64_t started_boot_ms;                                    /* clock_boot_ms */
+    uint64_t attempt;                                            /* from 1 */
+    int32_t pid; /* of the handler's program; 0 none or not known */
 };
 
 /* Everything of one slot, copied out; `jobs_count` rows of `jobs` are filled. */

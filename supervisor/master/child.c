@@ -1,16 +1,22 @@
 #include "supervisor/master/child.h"
 
 #include <assert.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
-#include "common/base/exit_code.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
 
 /* A process title is cut to the bytes of the argument list (libuv), so the list is made longer by
  * an operand that the worker ignores. */
 #define TITLE_ROOM_BYTES 200
+#define NUMBER_BYTES     16
 
 /* What systemd gives to the master alone. */
 static const struct {
@@ -54,14 +60,23 @@ static char **scrubbed_environment(void)
     return scrubbed;
 }
 
-static void on_exit_of_process(uv_process_t *process, int64_t exit_status, int term_signal)
-{
-    struct child *child = process->data;
+/* ---- what the child does */
 
+static void on_pidfd(uv_poll_t *watch, int status, int events)
+{
+    struct child *child = watch->data;
+    siginfo_t info = { 0 };
+
+    (void)status;
+    (void)events;
+    if (child->exited || waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG) < 0 ||
+        info.si_pid == 0)
+        return;
+    (void)uv_poll_stop(watch); /* a pidfd stays readable; cannot fail on Unix */
     child->exited = true;
-    child->exited_ms = clock_now_ms();
-    child->exit_status = (int)exit_status;
-    child->term_signal = term_signal;
+    child->exited_us = clock_now_us();
+    child->exit_status = info.si_code == CLD_EXITED ? info.si_status : 0;
+    child->term_signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
 }
 
 static void on_frame(struct channel *channel, const struct channel_frame *frame, void *arg)
@@ -78,64 +93,134 @@ static void on_frame(struct channel *channel, const struct channel_frame *frame,
         if (child->ready_ms == 0)
             child->ready_ms = clock_now_ms();
         break;
-    case CHANNEL_STATUS:
-        child->status = frame->status;
-        child->has_status = true;
+    case CHANNEL_RECOVERED:
+        child->on_recovered(&frame->recovered, child->arg);
         break;
     case CHANNEL_DRAIN:
     case CHANNEL_STOP:
+    case CHANNEL_TUNE:
+    case CHANNEL_RECOVER:
         log_warn("channel.frame_ignored", LOG_STR("why", "not for the master"),
                  LOG_INT("pid", child->pid), LOG_INT("type", frame->type));
         break;
     }
 }
 
-static void on_process_closed(uv_handle_t *handle)
+/* ---- starting it */
+
+/* Descriptors as docs/protocols/channel.md has them. All others are close-on-exec. */
+static int lay_out_descriptors(posix_spawn_file_actions_t *actions, const struct child_plan *plan,
+                               int channel_fd)
 {
-    free(handle->data);
+    int result = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+
+    if (result == 0)
+        result = posix_spawn_file_actions_adddup2(actions, channel_fd, CHANNEL_FD);
+    if (result == 0)
+        result = posix_spawn_file_actions_adddup2(actions, plan->config_fd, CHANNEL_CONFIG_FD);
+    if (result == 0)
+        result = posix_spawn_file_actions_adddup2(actions, plan->board_fd, CHANNEL_SCOREBOARD_FD);
+    return result;
 }
 
-static int start_process(uv_loop_t *loop, struct child *child, const struct child_plan *plan,
-                         int channel_fd, struct error *err)
+/* A session of its own, no blocked signal, none ignored. */
+static int set_attributes(posix_spawnattr_t *attributes)
 {
-    _cleanup_(freep) char **environment = scrubbed_environment();
-    _cleanup_(freep) char *program = strdup(plan->program);
-    _cleanup_(freep) char *queue = strdup(plan->queue);
-    char slot[16], concurrency[16], generation[16];
-    char name[] = "drover-worker", title_room[TITLE_ROOM_BYTES + 1];
-    char o_queue[] = "--queue", o_slot[] = "--slot", o_uuid[] = "--uuid";
-    char o_generation[] = "--generation", o_slots[] = "--slots";
-    char *arguments[] = { name,        o_queue,     queue,        o_slot,     slot,
-                          o_uuid,      child->uuid, o_generation, generation, o_slots,
-                          concurrency, title_room,  NULL };
-    uv_stdio_container_t stdio[] = {
-        { .flags = UV_IGNORE },
-        { .flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO },
-        { .flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO },
-        [CHANNEL_FD] = { .flags = UV_INHERIT_FD, .data.fd = channel_fd },
-        [CHANNEL_CONFIG_FD] = { .flags = UV_INHERIT_FD, .data.fd = plan->config_fd },
-    };
-    const uv_process_options_t options = {
-        .exit_cb = on_exit_of_process,
-        .file = program,
-        .args = arguments,
-        .env = environment,
-        .flags = UV_PROCESS_DETACHED, /* setsid */
-        .stdio_count = ARRAY_SIZE(stdio),
-        .stdio = stdio,
-    };
+    sigset_t all, none;
     int result;
 
-    if (!environment || !program || !queue)
+    (void)sigfillset(&all); /* neither can fail */
+    (void)sigemptyset(&none);
+    result = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF |
+                                                      POSIX_SPAWN_SETSIGMASK);
+    if (result == 0)
+        result = posix_spawnattr_setsigdefault(attributes, &all);
+    if (result == 0)
+        result = posix_spawnattr_setsigmask(attributes, &none);
+    return result;
+}
+
+/* posix_spawn and not uv_spawn: it shares the memory until the exec (a fork of the master costs
+ * milliseconds), and libuv would reap a child that is ours to wait for. Returns a positive errno.
+ */
+static int spawn(struct child *child, const struct child_plan *plan, int channel_fd, char **argv,
+                 char **environment)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int result = posix_spawn_file_actions_init(&actions);
+
+    if (result != 0)
+        return result;
+    result = posix_spawnattr_init(&attributes);
+    if (result == 0) {
+        result = lay_out_descriptors(&actions, plan, channel_fd);
+        if (result == 0)
+            result = set_attributes(&attributes);
+        if (result == 0)
+            result =
+                posix_spawn(&child->pid, plan->program, &actions, &attributes, argv, environment);
+        (void)posix_spawnattr_destroy(&attributes); /* neither fails on what was made */
+    }
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return result;
+}
+
+static int start_process(struct child *child, const struct child_plan *plan, int channel_fd,
+                         struct error *err)
+{
+    _cleanup_(freep) char **environment = scrubbed_environment();
+    char slot[NUMBER_BYTES], concurrency[NUMBER_BYTES], generation[NUMBER_BYTES],
+        board[NUMBER_BYTES];
+    char title_room[TITLE_ROOM_BYTES + 1];
+    const char *argv[] = { "drover-worker", "--queue",   plan->queue,    "--slot",   slot,
+                           "--uuid",        child->uuid, "--generation", generation, "--slots",
+                           concurrency,     "--board",   board,          "--master", plan->master,
+                           title_room,      NULL };
+    int result;
+
+    if (!environment)
         return error_set(err, -ENOMEM, "no memory to start %s", plan->program);
     memset(title_room, '.', TITLE_ROOM_BYTES);
     title_room[TITLE_ROOM_BYTES] = '\0';
     (void)snprintf(slot, sizeof slot, "%u", plan->slot);
     (void)snprintf(concurrency, sizeof concurrency, "%u", plan->concurrency);
     (void)snprintf(generation, sizeof generation, "%u", plan->generation);
-    result = uv_spawn(loop, &child->process, &options);
-    if (result < 0)
-        return error_set(err, result, "start %s: %s", plan->program, uv_strerror(result));
+    (void)snprintf(board, sizeof board, "%d", plan->board_slot);
+    /* The const is lost by the interface only: posix_spawn changes no argument. */
+    result = spawn(child, plan, channel_fd, (char **)(uintptr_t)argv, environment);
+    if (result != 0)
+        return error_set(err, -result, "start %s: %s", plan->program, strerror(result));
+    return 0;
+}
+
+/* A child that cannot be watched must not live: it is ended here and now. */
+static void end_unwatched(struct child *child)
+{
+    (void)kill(child->pid, SIGKILL); /* not reaped, so the number is its own */
+    while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+static int watch_process(uv_loop_t *loop, struct child *child, struct error *err)
+{
+    int result;
+
+    child->pidfd = pidfd_open(child->pid, 0); /* close-on-exec by itself */
+    if (child->pidfd < 0) {
+        result = error_set(err, -errno, "pidfd_open: %s", strerror(errno));
+        end_unwatched(child);
+        return result;
+    }
+    result = uv_poll_init(loop, &child->watch, child->pidfd);
+    if (result < 0) {
+        end_unwatched(child);
+        closep(&child->pidfd);
+        return error_set(err, result, "watch a child: %s", uv_strerror(result));
+    }
+    child->watch.data = child;
+    result = uv_poll_start(&child->watch, UV_READABLE, on_pidfd);
+    assert(result == 0); /* the handle is new and open */
     return 0;
 }
 
@@ -165,61 +250,59 @@ int child_spawn(uv_loop_t *loop, const struct child_plan *plan, struct child **o
 
     if (!child)
         return error_set(err, -ENOMEM, "no memory for a child");
-    child->process.data = child;
-    result = uuid_v4(child->uuid, err);
+    child->on_recovered = plan->on_recovered;
+    child->arg = plan->arg;
+    (void)snprintf(child->uuid, sizeof child->uuid, "%s", plan->uuid);
+    result = open_channel(loop, child, &peer_fd, err);
     if (result == 0)
-        result = open_channel(loop, child, &peer_fd, err);
+        result = start_process(child, plan, peer_fd, err);
+    if (result == 0)
+        result = watch_process(loop, child, err);
     if (result < 0) {
+        channel_close(child->channel);
         free(child);
         return result;
     }
-    result = start_process(loop, child, plan, peer_fd, err);
-    if (result < 0) {
-        channel_close(child->channel);
-        if (child->process.loop) /* libuv has taken the handle, also when the exec failed */
-            uv_close((uv_handle_t *)&child->process, on_process_closed);
-        else
-            free(child);
-        return result;
-    }
-    child->pid = child->process.pid;
     child->spawned_ms = clock_now_ms();
     *out_child = child;
     return 0;
 }
+
+/* ---- the rest of its life */
 
 void child_read_rest(struct child *child)
 {
     channel_read_rest(child->channel);
 }
 
-void child_tell(struct child *child, const struct channel_frame *frame)
+int child_tell(struct child *child, const struct channel_frame *frame)
 {
     struct error err = { 0 };
+    int result = channel_send(child->channel, frame, &err);
 
-    if (channel_send(child->channel, frame, &err) < 0)
-        log_warn("worker.not_told", LOG_INT("pid", child->pid), LOG_STR("error", err.text));
+    if (result < 0)
+        log_warn("worker.not_told", LOG_INT("pid", child->pid), LOG_INT("type", frame->type),
+                 LOG_STR("error", err.text));
+    return result;
+}
+
+void child_signal(struct child *child, int number)
+{
+    if (!child->exited)
+        (void)pidfd_send_signal(child->pidfd, number, NULL, 0); /* ESRCH: its end is on the way */
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct child *child = handle->data;
+
+    (void)close(child->pidfd); /* the number is gone either way */
+    free(child);
 }
 
 void child_close(struct child *child)
 {
     assert(child->exited);
     channel_close(child->channel);
-    uv_close((uv_handle_t *)&child->process, on_process_closed);
-}
-
-const char *child_cause(int exit_status, int term_signal, char out[CHILD_CAUSE_BYTES])
-{
-    const char *signal_name = term_signal ? sigabbrev_np(term_signal) : NULL;
-    const char *code_name = exit_code_name(exit_status);
-
-    if (signal_name)
-        (void)snprintf(out, CHILD_CAUSE_BYTES, "signal %d (SIG%s)", term_signal, signal_name);
-    else if (term_signal)
-        (void)snprintf(out, CHILD_CAUSE_BYTES, "signal %d", term_signal);
-    else if (code_name)
-        (void)snprintf(out, CHILD_CAUSE_BYTES, "exit %d (%s)", exit_status, code_name);
-    else
-        (void)snprintf(out, CHILD_CAUSE_BYTES, "exit %d", exit_status);
-    return out;
+    uv_close((uv_handle_t *)&child->watch, on_watch_closed);
 }

@@ -1,57 +1,66 @@
 /* child.h - one spawned worker process: how it is started, what it said, how it ended.
- * Known by its spawn uuid, never by its pid alone. The callbacks of process and channel only write
- * down what happened; slot.c looks at it and acts.
+ * Known by its spawn uuid, never by its pid alone; watched by its pidfd, so that the end of exactly
+ * this process is seen, whatever becomes of its number. The callbacks of pidfd and channel only
+ * write down what happened; slot.c looks at it and acts.
  * Invariant: pid > 0 from child_spawn on; it is not reused by the kernel before `exited`. */
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #include "common/base/error.h"
 #include "common/base/uuid.h"
 #include "common/channel/channel.h"
 
-/* What a worker is started with. */
+/* What a worker is started with. All borrowed. */
 struct child_plan {
     const char *program; /* absolute path of drover-worker */
     const char *queue;
+    const char *uuid;         /* of this spawn */
+    const char *master;       /* uuid of this run of the master */
     unsigned int slot;        /* index in its pool */
     unsigned int concurrency; /* jobs at once in this process, >= 1 */
     unsigned int generation;  /* of the configuration, from 1 */
-    int config_fd;            /* sealed memory, borrowed */
+    int config_fd;            /* sealed memory */
+    int board_fd, board_slot; /* scoreboard, and its slot in it */
+    /* A frame that answers CHANNEL_RECOVER; only notes it down. */
+    void (*on_recovered)(const struct channel_recovered *recovered, void *arg);
+    void *arg;
 };
 
 struct child {
-    uv_process_t process; /* process.data is the child; freed in its close callback */
+    uv_poll_t watch; /* of the pidfd; watch.data is the child; freed in its close callback */
+    int pidfd;
     struct channel *channel;
     char uuid[UUID_TEXT_BYTES];
     pid_t pid; /* also its process group and its session: a worker is a session leader */
     uint64_t spawned_ms;
-    uint64_t ready_ms;            /* 0 until it said so */
-    uint64_t exited_ms;           /* meaningful when `exited` */
-    bool channel_ended;           /* end of file: it is dying, or broken */
-    bool exited;                  /* reaped */
-    int exit_status;              /* when exited and term_signal is 0 */
-    int term_signal;              /* 0 when it exited by itself */
-    bool has_status;              /* `status` was received */
-    struct channel_status status; /* the last one */
+    uint64_t ready_ms;  /* 0 until it said so */
+    uint64_t exited_us; /* clock_now_us() when the end was seen; meaningful when `exited` */
+    bool channel_ended; /* end of file: it is dying, or broken */
+    bool exited;        /* reaped */
+    int exit_status;    /* when exited and term_signal is 0 */
+    int term_signal;    /* 0 when it exited by itself */
+    void (*on_recovered)(const struct channel_recovered *recovered, void *arg);
+    void *arg;
 };
 
-/* Starts the program as a session leader with descriptors 3 (channel) and 4 (configuration) and a
- * scrubbed environment. On failure nothing is left behind but handles that close on the loop. */
+/* Starts the program as a session leader with descriptors 3 (channel), 4 (configuration), 5
+ * (scoreboard), default signals and a scrubbed environment. On failure nothing is left behind but
+ * handles that close on the loop. */
 MUST_CHECK int child_spawn(uv_loop_t *loop, const struct child_plan *plan, struct child **out_child,
                            struct error *err);
 
 /* Reads what the child still has to say; after `exited`, before it is judged. */
 void child_read_rest(struct child *child);
 
-/* Sends a frame to the child. A child that cannot be told anything is dealt with by deadlines, so a
- * failure is only logged. */
-void child_tell(struct child *child, const struct channel_frame *frame);
+/* Sends a frame. A child that cannot be told anything is dealt with by deadlines; a failure is
+ * logged and returned. */
+int child_tell(struct child *child, const struct channel_frame *frame);
+
+/* Sends a signal to this very process; nothing when it has ended. */
+void child_signal(struct child *child, int number);
 
 /* Asynchronous end of the handles; the memory is freed on the loop. Only after `exited`. */
 void child_close(struct child *child);
-
-/* How it ended, for people: "exit 78 (config)", "signal 9 (SIGKILL)". Returns `out`. */
-#define CHILD_CAUSE_BYTES 48
-const char *child_cause(int exit_status, int term_signal, char out[CHILD_CAUSE_BYTES]);

@@ -13,9 +13,8 @@
 #include "common/config/config.h"
 #include "supervisor/master/supervisor.h"
 
-#define DEFAULT_FILE     "/etc/drover/drover.yaml"
-#define OVERRIDES_MAX    64
-#define CONFIG_MAX_BYTES (16U << 20)
+#define DEFAULT_FILE  "/etc/drover/drover.yaml"
+#define OVERRIDES_MAX 64
 
 struct command_line {
     const char *file;
@@ -27,8 +26,9 @@ struct command_line {
 static const char usage_text[] =
     "Usage: droverd [-c FILE] [--set KEY=VALUE]... [--check]\n"
     "\n"
-    "Runs the queues of one YAML file: starts their workers, restarts what dies, and on\n"
-    "SIGTERM lets running jobs finish (a second SIGTERM stops them, a third kills them).\n"
+    "Runs the queues of one YAML file: starts their workers, restarts what dies, gives their\n"
+    "jobs back, takes a changed file on SIGHUP, and on SIGTERM lets running jobs finish (a\n"
+    "second SIGTERM stops them, a third kills them).\n"
     "\n"
     "  -c, --config FILE     the file (default " DEFAULT_FILE ")\n"
     "      --set KEY=VALUE   use this value instead of the file's; may be repeated\n"
@@ -128,38 +128,23 @@ static int load(const struct command_line *line, struct config **out_config)
     return result;
 }
 
-/* The configuration with its secrets, for children only. */
-static int seal_config(const struct config *config, struct error *err)
+static int run(const struct supervisor_options *options, struct config *config)
 {
-    struct buf json = BUF_INIT(CONFIG_MAX_BYTES);
-    int result = config_print_json(config, CONFIG_SECRETS_KEPT, &json, err);
-
-    if (result >= 0)
-        result = fd_sealed_memory("drover-config", buf_text(&json), json.len, err);
-    if (json.data)
-        explicit_bzero(json.data, json.cap);
-    buf_done(&json);
-    return result;
-}
-
-static int run(const struct config *config, const char *worker_path, int config_fd)
-{
-    const struct supervisor_options options = { .config = config,
-                                                .worker_path = worker_path,
-                                                .config_fd = config_fd };
     struct supervisor *supervisor = NULL;
     struct error err = { 0 };
     uv_loop_t loop;
     int exit_code = EXIT_CODE_FAILED;
     int result = uv_loop_init(&loop);
 
-    if (result < 0)
+    if (result < 0) {
+        config_free(config);
         (void)error_set(&err, result, "make the event loop: %s", uv_strerror(result));
-    else
-        result = supervisor_open(&loop, &options, &supervisor, &err);
+    } else {
+        result = supervisor_open(&loop, options, config, &supervisor, &err);
+    }
     if (result < 0) {
         log_error("droverd.failed", LOG_STR("error", err.text));
-        return exit_code;
+        return result == -EADDRINUSE ? EXIT_CODE_UNAVAILABLE : exit_code;
     }
     (void)uv_run(&loop, UV_RUN_DEFAULT); /* returns when the supervisor has ended */
     exit_code = supervisor_exit_code(supervisor);
@@ -169,23 +154,24 @@ static int run(const struct config *config, const char *worker_path, int config_
     return exit_code;
 }
 
-static int prepare_and_run(const struct config *config)
+/* Takes the configuration. */
+static int prepare_and_run(const struct command_line *line, struct config *config)
 {
     _cleanup_(freep) char *worker_path = NULL;
-    _cleanup_(closep) int config_fd = -1;
+    struct supervisor_options options = { .file = line->file,
+                                          .overrides = line->overrides,
+                                          .overrides_count = line->overrides_count };
     struct error err = { 0 };
-    int exit_code = EXIT_CODE_FAILED;
 
     log_open(STDERR_FILENO, (enum log_format)config->log_format, (enum log_level)config->log_level);
     log_set_context((struct log_field[]){ LOG_STR("role", "droverd") }, 1);
-    if (program_path_find("drover-worker", NULL, &worker_path, &err) < 0)
-        exit_code = EXIT_CODE_UNAVAILABLE;
-    else
-        config_fd = seal_config(config, &err);
-    if (config_fd >= 0)
-        return run(config, worker_path, config_fd);
-    log_error("droverd.failed", LOG_STR("error", err.text));
-    return exit_code;
+    if (program_path_find("drover-worker", NULL, &worker_path, &err) < 0) {
+        log_error("droverd.failed", LOG_STR("error", err.text));
+        config_free(config);
+        return EXIT_CODE_UNAVAILABLE;
+    }
+    options.worker_path = worker_path;
+    return run(&options, config);
 }
 
 int main(int argc, char **argv)
@@ -201,7 +187,8 @@ int main(int argc, char **argv)
     undumpable_begin();                 /* before a secret is read */
     if (load(&line, &config) < 0)
         return EXIT_CODE_CONFIG;
-    exit_code = line.check ? EXIT_CODE_OK : prepare_and_run(config);
+    if (!line.check)
+        return prepare_and_run(&line, config);
     config_free(config);
-    return exit_code;
+    return EXIT_CODE_OK;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 #include "common/base/log.h"
 
@@ -17,6 +18,20 @@ static void tell(const char *text)
 void notify_ready(void)
 {
     tell("READY=1");
+}
+
+/* systemd wants to know when the reload began on CLOCK_MONOTONIC, so that it can tell a late
+ * message from a new one (sd_notify(3)); not clock.h's time, which tests move. */
+void notify_reloading(void)
+{
+    struct timespec now = { 0 };
+    char message[64];
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* always there */
+    (void)snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                   (unsigned long long)now.tv_sec * 1000000ULL +
+                       (unsigned long long)now.tv_nsec / 1000);
+    tell(message);
 }
 
 void notify_stopping(void)

@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 void notify_ready(void);
+/* A reload begins; notify_ready ends it, well or not. */
+void notify_reloading(void);
 void notify_stopping(void);
 /* One line for `systemctl status`. Sent only when it differs from the last one. */
 void notify_status(const char *text);

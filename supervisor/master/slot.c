@@ -1,31 +1,45 @@
 #include "supervisor/master/slot.h"
 
 #include <assert.h>
+#include <signal.h>
+#include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/exit_code.h"
 #include "common/base/log.h"
-#include "supervisor/master/processes.h"
+#include "common/process/process_table.h"
+#include "supervisor/master/recoveries.h"
+
+#define SWEEP_FIRST_MS 1  /* what a dead session holds is mostly gone within a millisecond … */
+#define SWEEP_LAST_MS  20 /* … if it is not, looking costs more than it brings */
+#define STORM_MS       1000
 
 #define TO(state) (1u << (state))
 
 static const struct {
     const char *name;
     uint32_t may_become;
+    enum scoreboard_state shown;
 } slot_states[] = {
-    [SLOT_EMPTY] = { "empty", TO(SLOT_STARTING) | TO(SLOT_BACKOFF) | TO(SLOT_STOPPED) },
-    [SLOT_STARTING] = { "starting", TO(SLOT_SERVING) | TO(SLOT_DRAINING) | TO(SLOT_STOPPING) |
-                                        TO(SLOT_KILLING) | TO(SLOT_SWEEPING) },
-    [SLOT_SERVING] = { "serving", TO(SLOT_DRAINING) | TO(SLOT_STOPPING) | TO(SLOT_KILLING) |
-                                      TO(SLOT_SWEEPING) },
-    [SLOT_DRAINING] = { "draining", TO(SLOT_STOPPING) | TO(SLOT_KILLING) | TO(SLOT_SWEEPING) },
-    [SLOT_STOPPING] = { "stopping", TO(SLOT_KILLING) | TO(SLOT_SWEEPING) },
-    [SLOT_KILLING] = { "killing", TO(SLOT_SWEEPING) },
+    [SLOT_EMPTY] = { "empty", TO(SLOT_STARTING) | TO(SLOT_BACKOFF) | TO(SLOT_STOPPED),
+                     SCOREBOARD_FREE },
+    [SLOT_STARTING] = { "starting",
+                        TO(SLOT_SERVING) | TO(SLOT_DRAINING) | TO(SLOT_STOPPING) |
+                            TO(SLOT_KILLING) | TO(SLOT_SWEEPING),
+                        SCOREBOARD_STARTING },
+    [SLOT_SERVING] = { "serving",
+                       TO(SLOT_DRAINING) | TO(SLOT_STOPPING) | TO(SLOT_KILLING) | TO(SLOT_SWEEPING),
+                       SCOREBOARD_SERVING },
+    [SLOT_DRAINING] = { "draining", TO(SLOT_STOPPING) | TO(SLOT_KILLING) | TO(SLOT_SWEEPING),
+                        SCOREBOARD_DRAINING },
+    [SLOT_STOPPING] = { "stopping", TO(SLOT_KILLING) | TO(SLOT_SWEEPING), SCOREBOARD_STOPPING },
+    [SLOT_KILLING] = { "killing", TO(SLOT_SWEEPING), SCOREBOARD_KILLING },
     [SLOT_SWEEPING] = { "sweeping",
-                        TO(SLOT_EMPTY) | TO(SLOT_BACKOFF) | TO(SLOT_GIVEN_UP) | TO(SLOT_STOPPED) },
-    [SLOT_BACKOFF] = { "backoff", TO(SLOT_EMPTY) | TO(SLOT_STOPPED) },
-    [SLOT_GIVEN_UP] = { "given_up", TO(SLOT_STOPPED) },
-    [SLOT_STOPPED] = { "stopped", 0 },
+                        TO(SLOT_EMPTY) | TO(SLOT_BACKOFF) | TO(SLOT_GIVEN_UP) | TO(SLOT_STOPPED),
+                        SCOREBOARD_DEAD },
+    [SLOT_BACKOFF] = { "backoff", TO(SLOT_EMPTY) | TO(SLOT_STOPPED), SCOREBOARD_FREE },
+    [SLOT_GIVEN_UP] = { "given_up", TO(SLOT_EMPTY) | TO(SLOT_STOPPED), SCOREBOARD_FREE },
+    [SLOT_STOPPED] = { "stopped", 0, SCOREBOARD_FREE },
 };
 _Static_assert(ARRAY_SIZE(slot_states) == SLOT_STATE_COUNT, "a row per state");
 
@@ -39,6 +53,20 @@ bool slot_may_become(enum slot_state from, enum slot_state to)
     return slot_states[from].may_become & TO(to);
 }
 
+static void show_state(struct slot *slot)
+{
+    enum scoreboard_state shown = slot_states[slot->state].shown;
+
+    if (slot->board_slot < 0)
+        return;
+    if (shown != SCOREBOARD_FREE) {
+        scoreboard_set_state(slot->context->board, slot->board_slot, shown);
+        return;
+    }
+    scoreboard_release(slot->context->board, slot->board_slot);
+    slot->board_slot = -1;
+}
+
 void slot_set_state(struct slot *slot, enum slot_state next, const char *why)
 {
     assert(slot_may_become(slot->state, next));
@@ -48,20 +76,96 @@ void slot_set_state(struct slot *slot, enum slot_state next, const char *why)
     slot->state = next;
     slot->state_since_ms = clock_now_ms();
     slot->deadline_ms = 0;
+    show_state(slot);
 }
 
-void slot_init(struct slot *slot, struct slot_context *context, const char *queue,
-               unsigned int index, unsigned int concurrency, const struct backoff *backoff)
+/* ---- what is wanted of it */
+
+void slot_init(struct slot *slot, struct slot_context *context, struct generation *generation,
+               const char *queue, unsigned int index, unsigned int concurrency,
+               const struct backoff *backoff)
 {
-    assert(concurrency >= 1);
     *slot = (struct slot){ .context = context,
                            .queue = queue,
                            .index = index,
-                           .concurrency = concurrency,
                            .backoff = *backoff,
+                           .board_slot = -1,
                            .state = SLOT_EMPTY,
                            .state_since_ms = clock_now_ms() };
+    slot_set_generation(slot, generation);
+    slot_set_share(slot, concurrency, concurrency);
 }
+
+void slot_done(struct slot *slot)
+{
+    assert(!slot->child);
+    if (slot->board_slot >= 0)
+        scoreboard_release(slot->context->board, slot->board_slot);
+    slot->board_slot = -1;
+    generation_unref(slot->generation);
+    slot->generation = NULL;
+    slot->config = NULL;
+}
+
+void slot_set_generation(struct slot *slot, struct generation *generation)
+{
+    struct generation *old = slot->generation;
+
+    slot->generation = generation_ref(generation);
+    slot->config = config_find_queue(generation->config, slot->queue);
+    assert(slot->config);
+    generation_unref(old);
+}
+
+void slot_set_share(struct slot *slot, unsigned int concurrency, unsigned int allowed)
+{
+    assert(concurrency >= 1 && allowed <= concurrency);
+    slot->concurrency = concurrency;
+    slot->allowed = allowed;
+}
+
+void slot_ask(struct slot *slot, enum slot_wish wish, const char *why)
+{
+    if (wish <= slot->wish)
+        return;
+    slot->wish = wish;
+    slot->wish_why = why;
+}
+
+static enum slot_wish wish_of(const struct slot *slot)
+{
+    return slot->wish > slot->context->wish ? slot->wish : slot->context->wish;
+}
+
+static const char *wish_why(const struct slot *slot)
+{
+    return slot->wish > SLOT_WISH_RUN && slot->wish >= slot->context->wish ? slot->wish_why
+                                                                           : "the service stops";
+}
+
+void slot_forgive(struct slot *slot)
+{
+    if (slot->state != SLOT_GIVEN_UP)
+        return;
+    backoff_reset(&slot->backoff);
+    slot_set_state(slot, SLOT_EMPTY, "tried again");
+}
+
+unsigned int slot_running(const struct slot *slot)
+{
+    const struct scoreboard *board = slot->context->board;
+    uint64_t running, flags;
+
+    if (!slot->child || slot->board_slot < 0)
+        return 0;
+    running = scoreboard_counter(board, slot->board_slot, SCOREBOARD_RUNNING);
+    flags = scoreboard_counter(board, slot->board_slot, SCOREBOARD_FLAGS);
+    if (slot->state > SLOT_SERVING && !(flags & SCOREBOARD_ENDS) && running < slot->told_allowed)
+        return slot->told_allowed;
+    return running < slot->told_concurrency ? (unsigned int)running : slot->told_concurrency;
+}
+
+/* ---- waiting */
 
 static bool is_due(const struct slot *slot)
 {
@@ -84,62 +188,151 @@ static void delay_restart(struct slot *slot, const char *why)
              LOG_STR("why", why));
 }
 
+/* ---- starting a child */
+
+/* How long the next start has to wait so that no more than SLOT_DEATHS_KEPT fall into STORM_MS. */
+static uint64_t storm_wait_ms(const struct slot *slot)
+{
+    uint64_t oldest_ms = slot->spawned_at_ms[slot->spawned % SLOT_DEATHS_KEPT];
+    uint64_t now_ms = clock_now_ms();
+
+    if (slot->spawned < SLOT_DEATHS_KEPT || now_ms - oldest_ms >= STORM_MS)
+        return 0;
+    return STORM_MS - (now_ms - oldest_ms);
+}
+
+static void on_recovered(const struct channel_recovered *recovered, void *arg)
+{
+    const struct slot *slot = arg;
+
+    recoveries_note(slot->context->recoveries, recovered);
+}
+
+/* The worker's row must be there before the worker is. */
+static int claim_board_slot(struct slot *slot, const char *uuid, struct error *err)
+{
+    struct scoreboard_master row = { .slot = slot->index,
+                                     .generation = slot->generation->number,
+                                     .state = SCOREBOARD_STARTING,
+                                     .spawned_at_ms = clock_wall_ms() };
+    int board_slot = scoreboard_claim(slot->context->board, err);
+
+    if (board_slot < 0)
+        return board_slot;
+    slot->board_slot = board_slot;
+    (void)snprintf(row.uuid, sizeof row.uuid, "%s", uuid);
+    (void)snprintf(row.queue, sizeof row.queue, "%s", slot->queue);
+    scoreboard_set_master(slot->context->board, board_slot, &row);
+    return 0;
+}
+
+static void note_pid(const struct slot *slot)
+{
+    struct scoreboard_view view;
+
+    if (!scoreboard_read(slot->context->board, slot->board_slot, &view))
+        return;
+    view.master.pid = slot->child->pid;
+    scoreboard_set_master(slot->context->board, slot->board_slot, &view.master);
+}
+
+static int start_child(struct slot *slot, struct error *err)
+{
+    const struct slot_context *context = slot->context;
+    char uuid[UUID_TEXT_BYTES];
+    struct child_plan plan = {
+        .program = context->worker_path,
+        .queue = slot->queue,
+        .uuid = uuid,
+        .master = context->run_uuid,
+        .slot = slot->index,
+        .concurrency = slot->concurrency,
+        .generation = slot->generation->number,
+        .config_fd = slot->generation->config_fd,
+        .board_fd = scoreboard_fd(context->board),
+        .on_recovered = on_recovered,
+        .arg = slot,
+    };
+    int result = uuid_v4(uuid, err);
+
+    if (result == 0)
+        result = claim_board_slot(slot, uuid, err);
+    if (result < 0)
+        return result;
+    plan.board_slot = slot->board_slot;
+    result = child_spawn(context->loop, &plan, &slot->child, err);
+    if (result == 0)
+        note_pid(slot);
+    return result;
+}
+
 static void fill(struct slot *slot)
 {
     struct slot_context *context = slot->context;
-    const struct child_plan plan = {
-        .program = context->worker_path,
-        .queue = slot->queue,
-        .slot = slot->index,
-        .concurrency = slot->concurrency,
-        .generation = context->generation,
-        .config_fd = context->config_fd,
-    };
     struct error err = { 0 };
+    uint64_t wait_ms = storm_wait_ms(slot);
 
+    if (wait_ms > 0) {
+        slot_set_state(slot, SLOT_BACKOFF, "died too often within a second");
+        wait_at_most(slot, wait_ms);
+        return;
+    }
     if (context->spawns_left == 0)
         return;
     context->spawns_left--;
     slot->kill_why = NULL;
     slot->asked_to_leave = false;
-    if (child_spawn(context->loop, &plan, &slot->child, &err) < 0) {
+    if (start_child(slot, &err) < 0) {
         log_error("worker.spawn_failed", LOG_STR("queue", slot->queue),
                   LOG_UINT("slot", slot->index), LOG_STR("error", err.text));
         slot->outcome_known = true;
         delay_restart(slot, "spawn failed");
         return;
     }
-    slot->spawned++;
+    slot->spawned_at_ms[slot->spawned++ % SLOT_DEATHS_KEPT] = clock_now_ms();
+    slot->child_generation = slot->generation->number;
+    slot->told_concurrency = slot->told_allowed = slot->concurrency;
+    /* The level in the configuration may have been changed since by a reload. */
+    slot->told_log_level = (unsigned int)slot->generation->config->log_level;
     slot_set_state(slot, SLOT_STARTING, "spawned");
     wait_at_most(slot, context->start_timeout_ms);
     log_info("worker.spawned", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_INT("pid", slot->child->pid), LOG_STR("uuid", slot->child->uuid),
-             LOG_UINT("generation", context->generation), LOG_UINT("slots", slot->concurrency));
+             LOG_UINT("generation", slot->generation->number),
+             LOG_UINT("slots", slot->concurrency));
 }
 
 static void say_ready(struct slot *slot)
 {
     slot->outcome_known = true;
+    slot->ever_ready = true;
+    backoff_reset(&slot->backoff);
     log_info("worker.ready", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_INT("pid", slot->child->pid),
              LOG_UINT("start_ms", slot->child->ready_ms - slot->child->spawned_ms));
 }
 
+/* ---- the ladder */
+
 static void start_killing(struct slot *slot, const char *why)
 {
-    unsigned int count = processes_kill_session(slot->child->pid, /* leader_reaped= */ false);
+    unsigned int count = process_kill_session(slot->child->pid, /* leader_reaped= */ false);
 
     if (slot->state != SLOT_KILLING) {
         slot_set_state(slot, SLOT_KILLING, why);
         slot->kill_why = why;
         slot->context->killed_count++;
     }
-    /* The leader first of all: also when /proc could not be read. It is not reaped, so it is ours.
-     */
-    (void)uv_process_kill(&slot->child->process, SIGKILL); /* ESRCH: died meanwhile */
+    child_signal(slot->child, SIGKILL); /* also when /proc could not be read */
     wait_at_most(slot, slot->context->kill_again_ms);
     log_warn("worker.killed", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_INT("pid", slot->child->pid), LOG_STR("why", why), LOG_UINT("processes", count));
+}
+
+/* A frame that could not be sent is made up for by the deadlines of the ladder. */
+static void tell(struct slot *slot, const struct channel_frame *frame)
+{
+    (void)child_tell(slot->child, frame);
 }
 
 static void start_stopping(struct slot *slot, const char *why)
@@ -147,11 +340,11 @@ static void start_stopping(struct slot *slot, const char *why)
     slot_set_state(slot, SLOT_STOPPING, why);
     slot->asked_to_leave = true;
     wait_at_most(slot, slot->context->stop_grace_ms);
-    child_tell(slot->child, &(struct channel_frame){ .type = CHANNEL_STOP });
+    tell(slot, &(struct channel_frame){ .type = CHANNEL_STOP });
     log_info("worker.stopping", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_INT("pid", slot->child->pid), LOG_STR("why", why),
              LOG_UINT("grace_ms", slot->context->stop_grace_ms),
-             LOG_UINT("running", slot->child->status.running));
+             LOG_UINT("running", slot_running(slot)));
 }
 
 static void start_draining(struct slot *slot)
@@ -160,81 +353,134 @@ static void start_draining(struct slot *slot)
     bool starting = slot->state == SLOT_STARTING;
     uint64_t start_deadline_ms = slot->deadline_ms;
 
-    slot_set_state(slot, SLOT_DRAINING, "drain asked");
+    slot_set_state(slot, SLOT_DRAINING, wish_why(slot));
     slot->asked_to_leave = true;
     if (context->drain_timeout_ms > 0)
         wait_at_most(slot, context->drain_timeout_ms + context->drain_margin_ms);
     if (starting && (slot->deadline_ms == 0 || start_deadline_ms < slot->deadline_ms))
         slot->deadline_ms = start_deadline_ms;
-    child_tell(slot->child, &(struct channel_frame){ .type = CHANNEL_DRAIN,
-                                                     .timeout_ms = context->drain_timeout_ms });
+    tell(slot,
+         &(struct channel_frame){ .type = CHANNEL_DRAIN, .timeout_ms = context->drain_timeout_ms });
     log_info("worker.draining", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
-             LOG_INT("pid", slot->child->pid), LOG_UINT("timeout_ms", context->drain_timeout_ms),
-             LOG_UINT("running", slot->child->status.running));
+             LOG_INT("pid", slot->child->pid), LOG_STR("why", wish_why(slot)),
+             LOG_UINT("timeout_ms", context->drain_timeout_ms),
+             LOG_UINT("running", slot_running(slot)));
 }
+
+/* ---- the end of a child */
 
 static void log_exit(const struct slot *slot, unsigned int left_over)
 {
     const struct child *child = slot->child;
+    const struct scoreboard *board = slot->context->board;
     bool expected = slot->asked_to_leave && child->term_signal == 0 && child->exit_status == 0;
-    char cause[CHILD_CAUSE_BYTES];
 
     log_at(expected ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "worker.exited",
            LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index), LOG_INT("pid", child->pid),
-           LOG_STR("uuid", child->uuid),
-           LOG_STR("cause", child_cause(child->exit_status, child->term_signal, cause)),
-           LOG_UINT("lifetime_ms", child->exited_ms - child->spawned_ms),
+           LOG_STR("uuid", child->uuid), LOG_STR("cause", slot->last_cause),
+           LOG_UINT("lifetime_ms", child->exited_us / 1000 - child->spawned_ms),
            LOG_BOOL("was_ready", child->ready_ms != 0), LOG_BOOL("asked", slot->asked_to_leave),
            LOG_STR("killed_because", slot->kill_why),
-           LOG_UINT("completed", child->status.completed), LOG_UINT("killed_left_over", left_over));
+           LOG_UINT("completed", scoreboard_counter(board, slot->board_slot, SCOREBOARD_COMPLETED)),
+           LOG_UINT("running", scoreboard_counter(board, slot->board_slot, SCOREBOARD_RUNNING)),
+           LOG_UINT("killed_left_over", left_over));
+}
+
+/* Whether a child that ended like this left jobs behind, and whether its end speaks against them: a
+ * process that ended on its own, in the middle of its work, may have died of one of its jobs. */
+static void note_death(struct slot *slot)
+{
+    const struct child *child = slot->child;
+    bool clean = child->term_signal == 0 && child->exit_status == EXIT_CODE_OK;
+    /* Somebody has declared it dead and gives its jobs back already. */
+    bool fenced = child->term_signal == 0 && child->exit_status == EXIT_CODE_FENCED;
+    char cause[PROCESS_CAUSE_BYTES];
+
+    slot->last_exit_status = child->term_signal ? -1 : child->exit_status;
+    slot->died_final = child->term_signal == 0 && exit_code_is_final(child->exit_status);
+    slot->died_early = child->ready_ms == 0;
+    slot->died_owing = !clean && !fenced && !slot->died_final;
+    slot->died_counted = slot->died_owing && !slot->asked_to_leave && !slot->kill_why;
+    slot->died_us = child->exited_us;
+    (void)snprintf(slot->last_uuid, sizeof slot->last_uuid, "%s", child->uuid);
+    (void)snprintf(slot->last_cause, sizeof slot->last_cause, "%s",
+                   process_cause(child->exit_status, child->term_signal, cause));
 }
 
 /* The child is reaped: note how it ended, let go of it, and see that nothing of it lives on. */
 static void bury(struct slot *slot)
 {
     struct child *child = slot->child;
-    unsigned int left_over = processes_kill_session(child->pid, /* leader_reaped= */ true);
+    unsigned int left_over = process_kill_session(child->pid, /* leader_reaped= */ true);
 
+    note_death(slot);
     log_exit(slot, left_over);
     slot->outcome_known = true;
-    slot->last_exit_status = child->term_signal ? -1 : child->exit_status;
-    slot->died_final = child->term_signal == 0 && exit_code_is_final(child->exit_status);
-    slot->died_early =
-        child->ready_ms == 0 || child->exited_ms - child->ready_ms < slot->context->settled_ms;
     slot->swept_session = child->pid;
     slot_set_state(slot, SLOT_SWEEPING, "reaped");
     slot->sweep_end_ms = clock_now_ms() + slot->context->sweep_timeout_ms;
+    slot->sweep_wait_ms = SWEEP_FIRST_MS;
     if (left_over > 0)
-        wait_at_most(slot, slot->context->sweep_again_ms);
+        wait_at_most(slot, slot->sweep_wait_ms);
     slot->child = NULL;
     child_close(child);
 }
 
+static void hand_over_jobs(struct slot *slot, bool seen_dead)
+{
+    char cause[CHANNEL_CAUSE_BYTES];
+    char *endpoint;
+
+    if (!slot->died_owing)
+        return;
+    slot->died_owing = false;
+    (void)snprintf(cause, sizeof cause, "worker %s/%u: %.120s", slot->queue, slot->index,
+                   slot->last_cause);
+    endpoint = generation_endpoint(slot->config);
+    recoveries_add(slot->context->recoveries, &(struct recovery_case){
+                                                  .uuid = slot->last_uuid,
+                                                  .queue = slot->queue,
+                                                  .endpoint = endpoint ? endpoint : "",
+                                                  .cause = slot->died_counted ? cause : "",
+                                                  .max_givebacks = slot->config->max_givebacks,
+                                                  .fence_only = !seen_dead,
+                                                  .died_us = slot->died_us,
+                                              });
+    free(endpoint);
+}
+
 static void decide_what_comes_next(struct slot *slot)
 {
-    if (slot->context->wish != SLOT_WISH_RUN) {
-        slot_set_state(slot, SLOT_STOPPED, "the service stops");
+    if (wish_of(slot) != SLOT_WISH_RUN) {
+        slot_set_state(slot, SLOT_STOPPED, wish_why(slot));
     } else if (slot->died_final) {
         slot_set_state(slot, SLOT_GIVEN_UP, "final exit code");
         log_error("worker.never_restarted", LOG_STR("queue", slot->queue),
                   LOG_UINT("slot", slot->index), LOG_INT("exit_code", slot->last_exit_status),
                   LOG_STR("exit_name", exit_code_name(slot->last_exit_status)),
                   LOG_STR("hint", "the worker's own last line says what is wrong; correct it and "
-                                  "restart the service"));
+                                  "reload or restart the service"));
     } else if (slot->died_early) {
-        delay_restart(slot, "died before it had settled");
+        delay_restart(slot, "died before it was ready");
     } else {
-        backoff_reset(&slot->backoff);
         slot_set_state(slot, SLOT_EMPTY, "restart at once");
     }
 }
 
+static void end_sweep(struct slot *slot, bool seen_dead)
+{
+    hand_over_jobs(slot, seen_dead);
+    decide_what_comes_next(slot);
+}
+
 static void sweep(struct slot *slot)
 {
-    unsigned int living = processes_kill_session(slot->swept_session, /* leader_reaped= */ true);
+    unsigned int living = process_kill_session(slot->swept_session, /* leader_reaped= */ true);
 
     if (living > 0 && clock_now_ms() < slot->sweep_end_ms) {
-        wait_at_most(slot, slot->context->sweep_again_ms);
+        slot->sweep_wait_ms *= 2;
+        wait_at_most(slot,
+                     slot->sweep_wait_ms < SWEEP_LAST_MS ? slot->sweep_wait_ms : SWEEP_LAST_MS);
         return;
     }
     if (living > 0)
@@ -242,23 +488,25 @@ static void sweep(struct slot *slot)
                   LOG_UINT("slot", slot->index), LOG_INT("session", slot->swept_session),
                   LOG_UINT("processes", living),
                   LOG_STR("hint", "its jobs come back when their locks expire"));
-    decide_what_comes_next(slot);
+    end_sweep(slot, living == 0);
 }
+
+/* ---- the step */
 
 static void step_without_child(struct slot *slot)
 {
     if (slot->state == SLOT_SWEEPING && slot->deadline_ms == 0)
-        decide_what_comes_next(slot); /* nothing was left */
+        end_sweep(slot, /* seen_dead= */ true); /* nothing was left */
     else if (slot->state == SLOT_SWEEPING && is_due(slot))
         sweep(slot);
-    if (slot->context->wish != SLOT_WISH_RUN) {
+    if (wish_of(slot) != SLOT_WISH_RUN) {
         if (slot->state == SLOT_EMPTY || slot->state == SLOT_BACKOFF ||
             slot->state == SLOT_GIVEN_UP)
-            slot_set_state(slot, SLOT_STOPPED, "the service stops");
+            slot_set_state(slot, SLOT_STOPPED, wish_why(slot));
         return;
     }
     if (slot->state == SLOT_BACKOFF && is_due(slot))
-        slot_set_state(slot, SLOT_EMPTY, "back-off is over");
+        slot_set_state(slot, SLOT_EMPTY, "the wait is over");
     if (slot->state == SLOT_EMPTY)
         fill(slot);
 }
@@ -272,6 +520,26 @@ static void step_child(struct slot *slot)
     }
     if (slot->state == SLOT_SERVING && slot->child->channel_ended && slot->deadline_ms == 0)
         wait_at_most(slot, slot->context->stop_grace_ms);
+}
+
+/* Tells it what has changed since it was told last. */
+static void step_tune(struct slot *slot)
+{
+    unsigned int log_level = slot->context->log_level;
+    const struct channel_frame frame = {
+        .type = CHANNEL_TUNE,
+        .tune = { .slots = slot->concurrency, .allowed = slot->allowed, .log_level = log_level }
+    };
+
+    if (slot->state > SLOT_SERVING || slot->child->channel_ended ||
+        (slot->told_concurrency == slot->concurrency && slot->told_allowed == slot->allowed &&
+         slot->told_log_level == log_level))
+        return;
+    if (child_tell(slot->child, &frame) < 0)
+        return; /* tried again by the next step; a child that never reads is found by its channel */
+    slot->told_concurrency = slot->concurrency;
+    slot->told_allowed = slot->allowed;
+    slot->told_log_level = log_level;
 }
 
 static void step_deadline(struct slot *slot)
@@ -294,12 +562,12 @@ static void step_deadline(struct slot *slot)
 
 static void step_wish(struct slot *slot)
 {
-    enum slot_wish wish = slot->context->wish;
+    enum slot_wish wish = wish_of(slot);
 
     if (wish == SLOT_WISH_DRAIN && (slot->state == SLOT_STARTING || slot->state == SLOT_SERVING))
         start_draining(slot);
     else if (wish == SLOT_WISH_STOP && slot->state < SLOT_STOPPING)
-        start_stopping(slot, "stop asked");
+        start_stopping(slot, wish_why(slot));
     else if (wish == SLOT_WISH_KILL && slot->state < SLOT_KILLING)
         start_killing(slot, "kill asked");
 }
@@ -318,4 +586,5 @@ void slot_step(struct slot *slot)
     step_child(slot);
     step_deadline(slot);
     step_wish(slot);
+    step_tune(slot);
 }

@@ -4,50 +4,26 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/exit_code.h"
 #include "common/base/log.h"
+#include "common/process/process_table.h"
 #include "supervisor/master/notify.h"
-#include "supervisor/master/pool.h"
-#include "supervisor/master/processes.h"
+#include "supervisor/master/supervisor_state.h"
 
 #define SPAWNS_PER_TURN  4
-#define STOP_GRACE_MS    6000
-#define DRAIN_MARGIN_MS  5000
+#define STOP_GRACE_MS    7000 /* a worker needs at most 6.5 s (workers/worker/worker.c) */
+#define DRAIN_MARGIN_MS  6000
 #define KILL_AGAIN_MS    5000
 #define SWEEP_TIMEOUT_MS 1000
-#define SWEEP_AGAIN_MS   20
-#define SETTLED_MS       1000
-#define RESTART_JITTER   0.2
+#define CLEAR_AGAIN_MS   20
 #define EXTEND_EVERY_MS  1000  /* while ending: how often systemd is asked for more time … */
 #define EXTEND_BY_MS     10000 /* … and for how much, from then on */
+#define CONTROL_GROUP    "drover"
 
-/* running  → ending (asked, or every worker was given up) → clearing (all slots are at rest;
- * whatever became our child is killed, seen dead every SWEEP_AGAIN_MS) → ended (handles close, the
- * loop runs out). */
-enum phase { PHASE_RUNNING, PHASE_ENDING, PHASE_CLEARING, PHASE_ENDED };
-
-#define SIGNALS_COUNT 4
 static const int watched_signals[SIGNALS_COUNT] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
-
-struct supervisor {
-    uv_loop_t *loop;
-    uv_prepare_t prepare; /* runs supervisor_step before each wait */
-    uv_timer_t timer;     /* ends the wait at the next deadline */
-    uv_signal_t signals[SIGNALS_COUNT];
-    struct slot_context context;
-    struct pool *pools;
-    size_t pools_count;
-    enum phase phase;
-    unsigned int asked;    /* how often the end was asked for */
-    bool reload_asked;     /* SIGHUP since the last step */
-    bool told_ready;       /* to systemd */
-    bool gave_up;          /* ends because no worker will ever run */
-    uint64_t extend_at_ms; /* ending: when to tell systemd again */
-    uint64_t deadline_ms;  /* clearing: when to look again */
-    int exit_code;
-};
 
 static void supervisor_step(struct supervisor *supervisor);
 
@@ -68,13 +44,18 @@ static void on_signal(uv_signal_t *handle, int number)
     if (number == SIGTERM || number == SIGINT)
         supervisor->asked++;
     else if (number == SIGHUP)
-        supervisor->reload_asked = true;
+        reload_ask(supervisor);
     /* SIGCHLD: it has ended the wait; the step reaps orphans */
 }
 
 void supervisor_ask_to_end(struct supervisor *supervisor)
 {
     supervisor->asked++;
+}
+
+void supervisor_ask_to_reload(struct supervisor *supervisor)
+{
+    reload_ask(supervisor);
 }
 
 bool supervisor_has_ended(const struct supervisor *supervisor)
@@ -87,35 +68,66 @@ int supervisor_exit_code(const struct supervisor *supervisor)
     return supervisor->exit_code;
 }
 
-static size_t count_in(const struct supervisor *supervisor, enum slot_state state)
-{
-    size_t count = 0;
+/* ---- looking at all pools */
 
-    for (size_t i = 0; i < supervisor->pools_count; i++)
-        count += pool_count_in(&supervisor->pools[i], state);
-    return count;
-}
-
-static size_t count_slots(const struct supervisor *supervisor)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < supervisor->pools_count; i++)
-        count += supervisor->pools[i].slots_count;
-    return count;
-}
-
-/* Calls `each` on every slot until it returns true; says whether it did. */
-static bool any_slot(const struct supervisor *supervisor,
-                     bool (*each)(const struct slot *slot, const void *arg), const void *arg)
+struct pool *supervisor_find_pool(const struct supervisor *supervisor, const char *queue)
 {
     for (size_t i = 0; i < supervisor->pools_count; i++) {
-        for (size_t j = 0; j < supervisor->pools[i].slots_count; j++) {
-            if (each(&supervisor->pools[i].slots[j], arg))
-                return true;
+        if (!supervisor->pools[i]->removed && strcmp(supervisor->pools[i]->queue, queue) == 0)
+            return supervisor->pools[i];
+    }
+    return NULL;
+}
+
+int supervisor_add_pool(struct supervisor *supervisor, struct pool *pool, struct error *err)
+{
+    if (supervisor->pools_count == supervisor->pools_cap) {
+        size_t cap = supervisor->pools_cap ? supervisor->pools_cap * 2 : 8;
+        struct pool **pools = reallocarray(supervisor->pools, cap, sizeof(struct pool *));
+
+        if (!pools) {
+            pool_free(pool);
+            return error_set(err, -ENOMEM, "no memory for %zu pools", cap);
+        }
+        supervisor->pools = pools;
+        supervisor->pools_cap = cap;
+    }
+    supervisor->pools[supervisor->pools_count++] = pool;
+    return 0;
+}
+
+size_t supervisor_count_in(const struct supervisor *supervisor, enum slot_state state)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < supervisor->pools_count; i++)
+        count += pool_count_in(supervisor->pools[i], state);
+    return count;
+}
+
+size_t supervisor_count_slots(const struct supervisor *supervisor)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < supervisor->pools_count; i++)
+        count += pool_wanted(supervisor->pools[i]);
+    return count;
+}
+
+/* The first slot for which `each` is true, NULL when there is none. */
+static struct slot *find_slot(const struct supervisor *supervisor,
+                              bool (*each)(const struct slot *slot, const void *arg),
+                              const void *arg)
+{
+    for (size_t i = 0; i < supervisor->pools_count; i++) {
+        const struct pool *pool = supervisor->pools[i];
+
+        for (size_t j = 0; j < pool->count; j++) {
+            if (each(pool->places[j].slot, arg))
+                return pool->places[j].slot;
         }
     }
-    return false;
+    return NULL;
 }
 
 static bool has_pid(const struct slot *slot, const void *arg)
@@ -125,7 +137,7 @@ static bool has_pid(const struct slot *slot, const void *arg)
 
 static bool is_own_child(pid_t pid, void *arg)
 {
-    return any_slot(arg, has_pid, &pid);
+    return find_slot(arg, has_pid, &pid) != NULL;
 }
 
 static bool is_undecided(const struct slot *slot, const void *arg)
@@ -139,20 +151,75 @@ static bool ended_otherwise_than(const struct slot *slot, const void *arg)
     return slot->last_exit_status != *(const int *)arg;
 }
 
-static void step_reload(struct supervisor *supervisor)
+/* ---- the dead */
+
+/* Whether the process in that slot can reach the jobs of the dead one. */
+static bool can_recover(const struct slot *slot, const struct recovery *recovery)
 {
-    if (!supervisor->reload_asked)
-        return;
-    supervisor->reload_asked = false;
-    log_warn("reload.refused", LOG_STR("why", "this version cannot reload; restart the service to "
-                                              "use a changed configuration"));
+    char *endpoint;
+    bool same;
+
+    if (!slot->child || slot->child->exited || slot->child->channel_ended ||
+        slot->state > SLOT_DRAINING)
+        return false;
+    endpoint = generation_endpoint(slot->config);
+    same = endpoint && strcmp(endpoint, recovery->endpoint) == 0;
+    free(endpoint);
+    return same;
 }
+
+/* Smaller is better: who serves that queue already, who is ready on that Redis, who will be. */
+static unsigned int rank_helper(const struct slot *slot, const struct recovery *recovery)
+{
+    bool same_queue = strcmp(slot->queue, recovery->ask.queue) == 0;
+
+    if (slot->child->ready_ms == 0)
+        return same_queue ? 4 : 5;
+    return (same_queue ? 0U : 1U) + (slot->state == SLOT_DRAINING ? 2U : 0U);
+}
+
+static bool find_helper(const struct recovery *recovery, struct recovery_helper *out_helper,
+                        void *arg)
+{
+    const struct supervisor *supervisor = arg;
+    const struct slot *best = NULL;
+
+    for (size_t i = 0; i < supervisor->pools_count; i++) {
+        const struct pool *pool = supervisor->pools[i];
+
+        for (size_t j = 0; j < pool->count; j++) {
+            const struct slot *slot = pool->places[j].slot;
+
+            if (can_recover(slot, recovery) &&
+                (!best || rank_helper(slot, recovery) < rank_helper(best, recovery)))
+                best = slot;
+        }
+    }
+    if (!best)
+        return false;
+    *out_helper = (struct recovery_helper){ .uuid = best->child->uuid, .child = best->child };
+    return true;
+}
+
+static bool has_uuid(const struct slot *slot, const void *arg)
+{
+    return slot->child && !slot->child->exited && strcmp(slot->child->uuid, arg) == 0;
+}
+
+static bool is_there(const char *uuid, void *arg)
+{
+    return find_slot(arg, has_uuid, uuid) != NULL;
+}
+
+/* ---- the steps */
 
 static void start_ending(struct supervisor *supervisor)
 {
     supervisor->phase = PHASE_ENDING;
     supervisor->extend_at_ms = clock_now_ms();
     notify_stopping();
+    reload_end(supervisor);
+    verbs_end(supervisor);
 }
 
 /* Turns how often the end was asked for into the wish of all slots. */
@@ -168,30 +235,45 @@ static void step_asked(struct supervisor *supervisor)
     context->wish = (enum slot_wish)wish;
     if (supervisor->phase == PHASE_RUNNING)
         start_ending(supervisor);
-    log_info(events[wish], LOG_UINT("workers", count_slots(supervisor)),
-             LOG_UINT("serving", count_in(supervisor, SLOT_SERVING)),
+    log_info(events[wish], LOG_UINT("workers", supervisor_count_slots(supervisor)),
+             LOG_UINT("serving", supervisor_count_in(supervisor, SLOT_SERVING)),
              LOG_UINT("timeout_ms", context->drain_timeout_ms));
 }
 
 static void step_pools(struct supervisor *supervisor)
 {
+    size_t kept = 0;
+
     supervisor->context.spawns_left = SPAWNS_PER_TURN;
     for (size_t i = 0; i < supervisor->pools_count; i++)
-        pool_step(&supervisor->pools[i]);
+        pool_step(supervisor->pools[i]);
+    for (size_t i = 0; i < supervisor->pools_count; i++) {
+        struct pool *pool = supervisor->pools[i];
+
+        if (!pool_is_gone(pool)) {
+            supervisor->pools[kept++] = pool;
+            continue;
+        }
+        log_info("pool.gone", LOG_STR("queue", pool->queue));
+        reload_forget_pool(supervisor, pool);
+        pool_free(pool);
+    }
+    supervisor->pools_count = kept;
 }
 
 /* No worker will ever run: the service must fail, and say so, rather than idle for ever. */
 static void step_gave_up(struct supervisor *supervisor)
 {
     const int config = EXIT_CODE_CONFIG;
+    size_t slots = supervisor_count_slots(supervisor);
 
-    if (supervisor->phase != PHASE_RUNNING || count_slots(supervisor) == 0 ||
-        count_in(supervisor, SLOT_GIVEN_UP) < count_slots(supervisor))
+    if (supervisor->phase != PHASE_RUNNING || supervisor->reload.phase != RELOAD_IDLE ||
+        slots == 0 || supervisor_count_in(supervisor, SLOT_GIVEN_UP) < slots)
         return;
     supervisor->gave_up = true;
     supervisor->exit_code =
-        any_slot(supervisor, ended_otherwise_than, &config) ? EXIT_CODE_FAILED : EXIT_CODE_CONFIG;
-    log_error("droverd.gave_up", LOG_UINT("workers", count_slots(supervisor)),
+        find_slot(supervisor, ended_otherwise_than, &config) ? EXIT_CODE_FAILED : EXIT_CODE_CONFIG;
+    log_error("droverd.gave_up", LOG_UINT("workers", slots),
               LOG_INT("exit_code", supervisor->exit_code),
               LOG_STR("why", "every worker ended with an exit code after which a restart cannot "
                              "help; worker.never_restarted names them"));
@@ -202,30 +284,30 @@ static void step_gave_up(struct supervisor *supervisor)
 
 static void step_systemd(struct supervisor *supervisor)
 {
-    char text[128];
+    bool running = supervisor->phase == PHASE_RUNNING;
+    size_t slots = supervisor_count_slots(supervisor);
+    char text[160];
 
     if (supervisor->phase == PHASE_ENDING && clock_now_ms() >= supervisor->extend_at_ms) {
         supervisor->extend_at_ms = clock_now_ms() + EXTEND_EVERY_MS;
         notify_extend(EXTEND_BY_MS);
     }
-    (void)snprintf(text, sizeof text, "%s: %zu of %zu workers %s",
-                   supervisor->phase == PHASE_RUNNING ? "running" : "stopping",
-                   supervisor->phase == PHASE_RUNNING ? count_in(supervisor, SLOT_SERVING)
-                                                      : count_in(supervisor, SLOT_STOPPED),
-                   count_slots(supervisor),
-                   supervisor->phase == PHASE_RUNNING ? "ready" : "stopped");
+    (void)snprintf(text, sizeof text, "%s: %zu of %zu workers %s, generation %u",
+                   running ? "running" : "stopping",
+                   supervisor_count_in(supervisor, running ? SLOT_SERVING : SLOT_STOPPED), slots,
+                   running ? "ready" : "stopped", supervisor->generation->number);
     notify_status(text);
-    if (supervisor->told_ready || any_slot(supervisor, is_undecided, NULL) ||
-        supervisor->phase != PHASE_RUNNING)
+    if (supervisor->told_ready || find_slot(supervisor, is_undecided, NULL) || !running)
         return;
     supervisor->told_ready = true;
     notify_ready();
-    log_info("droverd.ready", LOG_UINT("workers", count_slots(supervisor)),
-             LOG_UINT("serving", count_in(supervisor, SLOT_SERVING)));
+    log_info("droverd.ready", LOG_UINT("workers", slots),
+             LOG_UINT("serving", supervisor_count_in(supervisor, SLOT_SERVING)));
 }
 
 static void close_handles(struct supervisor *supervisor)
 {
+    control_close(TAKE_PTR(supervisor->control));
     uv_close((uv_handle_t *)&supervisor->prepare, NULL);
     uv_close((uv_handle_t *)&supervisor->timer, NULL);
     for (size_t i = 0; i < SIGNALS_COUNT; i++)
@@ -243,26 +325,34 @@ static void end(struct supervisor *supervisor)
     close_handles(supervisor);
 }
 
+static bool all_at_rest(const struct supervisor *supervisor)
+{
+    for (size_t i = 0; i < supervisor->pools_count; i++) {
+        if (!pool_is_at_rest(supervisor->pools[i]))
+            return false;
+    }
+    return true;
+}
+
 /* All workers and their sessions are gone. What else became our child left its session on purpose:
  * it must not outlive the service. */
 static void step_end(struct supervisor *supervisor)
 {
     unsigned int living;
 
-    if (supervisor->phase == PHASE_ENDING &&
-        count_in(supervisor, SLOT_STOPPED) == count_slots(supervisor)) {
+    if (supervisor->phase == PHASE_ENDING && all_at_rest(supervisor)) {
         supervisor->phase = PHASE_CLEARING;
         supervisor->deadline_ms = clock_now_ms();
     }
     if (supervisor->phase != PHASE_CLEARING || clock_now_ms() < supervisor->deadline_ms)
         return;
-    living = processes_kill_children();
+    living = process_kill_children();
     if (living == 0) {
         end(supervisor);
         return;
     }
     log_warn("orphan.killed", LOG_UINT("processes", living));
-    supervisor->deadline_ms = clock_now_ms() + SWEEP_AGAIN_MS;
+    supervisor->deadline_ms = clock_now_ms() + CLEAR_AGAIN_MS;
 }
 
 static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
@@ -275,21 +365,14 @@ static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
 /* The next moment at which something must be looked at; 0 when only events matter. */
 static uint64_t next_deadline_ms(const struct supervisor *supervisor)
 {
-    uint64_t deadline_ms = 0;
+    uint64_t deadline_ms = recoveries_next_ms(&supervisor->recoveries);
 
     if (supervisor->phase == PHASE_ENDING)
-        deadline_ms = supervisor->extend_at_ms;
+        deadline_ms = earlier(deadline_ms, supervisor->extend_at_ms);
     else if (supervisor->phase == PHASE_CLEARING)
         deadline_ms = supervisor->deadline_ms;
-    for (size_t i = 0; i < supervisor->pools_count; i++) {
-        for (size_t j = 0; j < supervisor->pools[i].slots_count; j++) {
-            const struct slot *slot = &supervisor->pools[i].slots[j];
-
-            if (slot->state == SLOT_EMPTY) /* the turn's spawns were used up */
-                return clock_now_ms();
-            deadline_ms = earlier(deadline_ms, slot->deadline_ms);
-        }
-    }
+    for (size_t i = 0; i < supervisor->pools_count; i++)
+        deadline_ms = earlier(deadline_ms, pool_next_ms(supervisor->pools[i]));
     return deadline_ms;
 }
 
@@ -311,16 +394,20 @@ static void supervisor_step(struct supervisor *supervisor)
 {
     if (supervisor->phase == PHASE_ENDED)
         return;
-    step_reload(supervisor);
     step_asked(supervisor);
+    reload_step(supervisor);
+    verbs_step(supervisor);
     step_pools(supervisor);
-    (void)processes_reap_orphans(is_own_child, supervisor); /* the count is for tests */
+    recoveries_step(&supervisor->recoveries, find_helper, is_there, supervisor);
+    (void)process_reap_orphans(is_own_child, supervisor); /* the count is for tests */
     step_gave_up(supervisor);
     step_systemd(supervisor);
     step_end(supervisor);
     if (supervisor->phase != PHASE_ENDED)
         arm_timer(supervisor);
 }
+
+/* ---- the start */
 
 static int open_handles(struct supervisor *supervisor, struct error *err)
 {
@@ -345,74 +432,124 @@ static int open_handles(struct supervisor *supervisor, struct error *err)
     return 0;
 }
 
-static int open_pools(struct supervisor *supervisor, const struct config *config, struct error *err)
+/* Two masters on one socket are a mistake that must not run. Without a place for the socket the
+ * queues are served all the same: signals still work, and the log says it. */
+static int open_control(struct supervisor *supervisor, struct error *err)
 {
-    const struct backoff backoff = { .first_ms = config->restart_first_ms,
-                                     .max_ms = config->restart_max_ms,
-                                     .jitter = RESTART_JITTER };
+    const struct control_options options = {
+        .loop = supervisor->loop,
+        .path = supervisor->generation->config->control_path,
+        .group = CONTROL_GROUP,
+        .verbs = supervisor_verbs,
+        .verbs_count = supervisor_verbs_count,
+        .arg = supervisor,
+    };
+    int result;
 
-    supervisor->pools = calloc(config->queues_count, sizeof *supervisor->pools);
-    if (!supervisor->pools)
-        return error_set(err, -ENOMEM, "no memory for %zu pools", config->queues_count);
+    if (supervisor->options.no_control)
+        return 0;
+    result = control_open(&options, &supervisor->control, err);
+    if (result >= 0 || result == -EADDRINUSE)
+        return result;
+    log_error("control.unavailable", LOG_STR("path", options.path), LOG_STR("why", err->text),
+              LOG_STR("hint", "drover ps, reload and scale need it; SIGHUP and SIGTERM work; see "
+                              "`control` in the configuration"));
+    return 0;
+}
+
+static int open_pools(struct supervisor *supervisor, struct error *err)
+{
+    const struct config *config = supervisor->generation->config;
+
     for (size_t i = 0; i < config->queues_count; i++) {
-        int result = pool_init(&supervisor->pools[i], &config->queues[i], &supervisor->context,
-                               &backoff, err);
+        struct pool *pool = NULL;
+        int result = pool_new(&supervisor->context, supervisor->generation, config->queues[i].name,
+                              &pool, err);
 
+        if (result == 0)
+            result = supervisor_add_pool(supervisor, pool, err);
         if (result < 0)
             return result;
-        supervisor->pools_count++;
     }
     return 0;
 }
 
-static void set_context(struct supervisor *supervisor, const struct supervisor_options *options)
+static void set_context(struct supervisor *supervisor, const struct config *config)
 {
+    const struct supervisor_options *options = &supervisor->options;
+
     supervisor->context = (struct slot_context){
         .loop = supervisor->loop,
         .worker_path = options->worker_path,
-        .config_fd = options->config_fd,
-        .generation = 1,
+        .run_uuid = supervisor->run_uuid,
+        .board = supervisor->board,
+        .recoveries = &supervisor->recoveries,
         .wish = SLOT_WISH_RUN,
-        .start_timeout_ms = options->config->start_timeout_ms,
-        .drain_timeout_ms = options->config->drain_timeout_ms,
+        .log_level = (unsigned int)config->log_level,
+        .start_timeout_ms = config->start_timeout_ms,
+        .drain_timeout_ms = config->drain_timeout_ms,
         .drain_margin_ms = DRAIN_MARGIN_MS,
         .stop_grace_ms = options->stop_grace_ms ? options->stop_grace_ms : STOP_GRACE_MS,
         .kill_again_ms = KILL_AGAIN_MS,
         .sweep_timeout_ms = SWEEP_TIMEOUT_MS,
-        .sweep_again_ms = SWEEP_AGAIN_MS,
-        .settled_ms = SETTLED_MS,
     };
 }
 
+/* Everything but the handles on the loop. */
+static int prepare(struct supervisor *supervisor, struct config *config, struct error *err)
+{
+    int result = generation_new(1, config, &supervisor->generation, err);
+
+    if (result == 0)
+        result = uuid_v4(supervisor->run_uuid, err);
+    if (result == 0)
+        result = scoreboard_new(&supervisor->board, err);
+    if (result < 0)
+        return result;
+    set_context(supervisor, supervisor->generation->config);
+    return open_pools(supervisor, err);
+}
+
+static void close_half_open(struct supervisor *supervisor)
+{
+    supervisor->phase = PHASE_ENDED;
+    close_handles(supervisor);
+    while (uv_run(supervisor->loop, UV_RUN_NOWAIT) != 0) /* the handles sit in what is freed next */
+        ;
+}
+
 int supervisor_open(uv_loop_t *loop, const struct supervisor_options *options,
-                    struct supervisor **out_supervisor, struct error *err)
+                    struct config *config, struct supervisor **out_supervisor, struct error *err)
 {
     struct supervisor *supervisor = calloc(1, sizeof *supervisor);
     int result;
 
-    if (!supervisor)
+    if (!supervisor) {
+        config_free(config);
         return error_set(err, -ENOMEM, "no memory for the supervisor");
+    }
     supervisor->loop = loop;
-    set_context(supervisor, options);
+    supervisor->options = *options;
+    supervisor->started_ms = clock_now_ms();
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         log_warn("droverd.not_subreaper", LOG_STR("error", strerror(errno)));
-    log_info("droverd.started", LOG_STR("version", DROVER_VERSION), LOG_INT("pid", getpid()),
-             LOG_UINT("queues", options->config->queues_count),
-             LOG_STR("worker", options->worker_path));
-    result = open_pools(supervisor, options->config, err);
+    result = prepare(supervisor, config, err);
     if (result < 0) {
         supervisor_free(supervisor);
         return result;
     }
     result = open_handles(supervisor, err);
+    if (result == 0)
+        result = open_control(supervisor, err);
     if (result < 0) {
-        supervisor->phase = PHASE_ENDED;
-        close_handles(supervisor);
-        while (uv_run(loop, UV_RUN_NOWAIT) != 0) /* the handles sit in what is freed next */
-            ;
+        close_half_open(supervisor);
         supervisor_free(supervisor);
         return result;
     }
+    log_info("droverd.started", LOG_STR("version", DROVER_VERSION), LOG_INT("pid", getpid()),
+             LOG_STR("run", supervisor->run_uuid),
+             LOG_UINT("queues", supervisor->generation->config->queues_count),
+             LOG_STR("worker", options->worker_path));
     *out_supervisor = supervisor;
     return 0;
 }
@@ -422,7 +559,11 @@ void supervisor_free(struct supervisor *supervisor)
     if (!supervisor)
         return;
     for (size_t i = 0; i < supervisor->pools_count; i++)
-        pool_done(&supervisor->pools[i]);
+        pool_free(supervisor->pools[i]);
     free(supervisor->pools);
+    recoveries_done(&supervisor->recoveries);
+    reload_done(supervisor);
+    scoreboard_free(supervisor->board);
+    generation_unref(supervisor->generation);
     free(supervisor);
 }

@@ -21,11 +21,12 @@ enum handler_outcome_kind {
     HANDLER_CANCELLED, /* ended because of handler_cancel; decides nothing: the engine knows why it
                           asked */
     HANDLER_PUT_BACK,  /* not run, or not to be counted (no program could be started, a limit of a
-                          service): back after retry_after_ms (< 0: 1 s) without an attempt; reason */
+                          service): back after retry_after_ms (< 0: 1 s) without an attempt; reason
+                        */
     HANDLER_DIED_IN_COMPANY, /* the program died with several jobs in it and nobody knows whose
                                 fault it was; reason: how. Given back, counted (poison rule). */
     HANDLER_INNOCENT, /* the program was ended because of another job in it: given back, not counted
-                         */
+                       */
 };
 
 struct handler_outcome {
@@ -79,8 +80,8 @@ struct handler_setup {
     uv_loop_t *loop;
     const struct config_handler *config;
     const char *queue, *worker, *type; /* type: the job name, NULL for the queue's own handler */
-    size_t slots;              /* jobs at once in this process, >= 1 */
-    uint64_t start_timeout_ms; /* a long-lived program must be ready within, > 0 */
+    size_t slots;                      /* jobs at once in this process, >= 1 */
+    uint64_t start_timeout_ms;         /* a long-lived program must be ready within, > 0 */
     uint64_t restart_first_ms, restart_max_ms; /* back-off of programs that die before ready */
     uint64_t kill_grace_ms; /* between SIGTERM and SIGKILL when a program must end */
     /* It became able to run jobs (kinds with is_ready only); later, on the loop. */

@@ -1,0 +1,106 @@
+/* supervisor_state.h - the supervisor's state, shared by its modules and nobody else.
+ *
+ *   supervisor.c   step, signals, systemd, the end
+ *   reload.c       a changed file: read beside the loop, compared, applied pool by pool
+ *   verbs.c        what is asked over the control socket
+ *   pool.c, slot.c, child.c, recoveries.c, generation.c, control.c  know nothing of the supervisor
+ */
+#pragma once
+
+#include "supervisor/master/control.h"
+#include "supervisor/master/pool.h"
+#include "supervisor/master/recoveries.h"
+#include "supervisor/master/supervisor.h"
+
+/* running  → ending (asked, or every worker was given up) → clearing (all slots are at rest;
+ * whatever became our child is killed, seen dead) → ended (handles close, the loop runs out). */
+enum supervisor_phase { PHASE_RUNNING, PHASE_ENDING, PHASE_CLEARING, PHASE_ENDED };
+
+/* idle → reading (the file is read and checked on another thread) → applying (new workers start;
+ * until none of the pools is pending) → idle. One at a time; what is asked meanwhile makes one
+ * more. */
+enum reload_phase { RELOAD_IDLE, RELOAD_READING, RELOAD_APPLYING };
+
+/* What a reload does to one queue, kept for those who asked. */
+struct reload_row {
+    struct pool *pool;     /* NULL once it is gone */
+    char *queue, *changes; /* owned */
+    const char *kind;      /* config_diff_kind_name */
+    bool told;             /* its outcome is known and was told */
+};
+
+#define RELOAD_ASKERS 16 /* control clients that wait for one reload */
+
+struct reload {
+    enum reload_phase phase;
+    bool asked; /* once more, since the current one began */
+    struct control_request *askers[RELOAD_ASKERS], *next_askers[RELOAD_ASKERS];
+    size_t askers_count, next_askers_count;
+    uv_work_t work; /* reading; its data is the supervisor */
+    /* Of the work: written by its thread, read once it is done. */
+    struct config *loaded;
+    struct config_report report;
+    int result;
+    /* Applying. */
+    struct reload_row *rows;
+    size_t rows_count, failed;
+    char *top, *restart; /* as struct config_diff */
+    uint64_t started_ms;
+};
+
+#define SIGNALS_COUNT 4
+
+struct supervisor {
+    uv_loop_t *loop;
+    struct supervisor_options options;
+    uv_prepare_t prepare; /* runs supervisor_step before each wait */
+    uv_timer_t timer;     /* ends the wait at the next deadline */
+    uv_signal_t signals[SIGNALS_COUNT];
+    char run_uuid[UUID_TEXT_BYTES];
+    struct scoreboard *board;
+    struct recoveries recoveries;
+    struct control *control; /* NULL: no socket */
+    struct slot_context context;
+    struct generation *generation; /* the newest accepted one; a reference */
+    struct pool **pools;
+    size_t pools_count, pools_cap;
+    struct reload reload;
+    struct control_request *scales[RELOAD_ASKERS]; /* wait for the end of a reload */
+    size_t scales_count;
+    enum supervisor_phase phase;
+    unsigned int asked; /* how often the end was asked for */
+    bool told_ready;    /* to systemd */
+    bool gave_up;       /* ends because no worker will ever run */
+    uint64_t started_ms;
+    uint64_t extend_at_ms; /* ending: when to tell systemd again */
+    uint64_t deadline_ms;  /* clearing: when to look again */
+    int exit_code;
+};
+
+/* supervisor.c */
+/* NULL when there is none. Removed pools that still drain are not found. */
+struct pool *supervisor_find_pool(const struct supervisor *supervisor, const char *queue);
+/* Makes room for one more; takes the pool, on failure too. */
+MUST_CHECK int supervisor_add_pool(struct supervisor *supervisor, struct pool *pool,
+                                   struct error *err);
+size_t supervisor_count_in(const struct supervisor *supervisor, enum slot_state state);
+size_t supervisor_count_slots(const struct supervisor *supervisor);
+
+/* reload.c */
+void reload_ask(struct supervisor *supervisor);
+/* The request is answered when the reload that begins next has ended. Takes it. */
+void reload_ask_for(struct supervisor *supervisor, struct control_request *request);
+void reload_step(struct supervisor *supervisor);
+/* A pool is about to be freed. */
+void reload_forget_pool(struct supervisor *supervisor, const struct pool *pool);
+/* The service ends: those who wait are told. The work that is under way is waited for by the loop.
+ */
+void reload_end(struct supervisor *supervisor);
+void reload_done(struct supervisor *supervisor);
+
+/* verbs.c */
+extern const struct control_verb supervisor_verbs[];
+extern const size_t supervisor_verbs_count;
+/* Requests to scale that had to wait for a reload. */
+void verbs_step(struct supervisor *supervisor);
+void verbs_end(struct supervisor *supervisor);
