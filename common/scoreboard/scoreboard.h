@@ -13,6 +13,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/base/error.h"
@@ -21,9 +22,9 @@
 #define SCOREBOARD_VERSION     1
 #define SCOREBOARD_SLOTS       4096 /* children at once, draining ones included */
 #define SCOREBOARD_JOBS        128  /* running jobs that a slot shows; more are only counted */
-#define SCOREBOARD_BUCKETS     40   /* bucket n counts times of 2^(n-1) … 2^n - 1 us; 0: below 1 us */
-#define SCOREBOARD_TEXT_BYTES  64   /* job ids and types, cut */
-#define SCOREBOARD_QUEUE_BYTES 136  /* a queue's name (128 bytes at most) */
+#define SCOREBOARD_BUCKETS     40 /* bucket n counts times of 2^(n-1) … 2^n - 1 us; 0: below 1 us */
+#define SCOREBOARD_TEXT_BYTES  64  /* job ids and types, cut */
+#define SCOREBOARD_QUEUE_BYTES 136 /* a queue's name (128 bytes at most) */
 
 enum scoreboard_state {
     SCOREBOARD_FREE,
@@ -32,7 +33,8 @@ enum scoreboard_state {
     SCOREBOARD_DRAINING,
     SCOREBOARD_STOPPING,
     SCOREBOARD_KILLING,
-    SCOREBOARD_DEAD, /* reaped; what it had started is being ended, or its jobs not yet given back */
+    SCOREBOARD_DEAD, /* reaped; what it had started is being ended, or its jobs not yet given back
+                      */
     SCOREBOARD_STATE_COUNT
 };
 const char *scoreboard_state_name(enum scoreboard_state state); /* "free", "starting", …; "?" */
@@ -43,9 +45,9 @@ struct scoreboard_master {
     uint64_t start_ticks; /* start time of pid, from /proc/PID/stat; 0 unknown */
     char uuid[UUID_TEXT_BYTES];
     char queue[SCOREBOARD_QUEUE_BYTES];
-    uint32_t slot;       /* which of the queue's processes */
-    uint32_t generation; /* of the configuration it was started with */
-    uint32_t state;      /* enum scoreboard_state */
+    uint32_t slot;          /* which of the queue's processes */
+    uint32_t generation;    /* of the configuration it was started with */
+    uint32_t state;         /* enum scoreboard_state */
     uint64_t spawned_at_ms; /* wall */
 };
 
@@ -58,10 +60,10 @@ enum scoreboard_flag {
 
 /* Counters since the start of the process; written by the child, each a word of its own. */
 enum scoreboard_counter {
-    SCOREBOARD_BEAT_MS,    /* clock_boot_ms() when the child last wrote anything here */
-    SCOREBOARD_FLAGS,      /* enum scoreboard_flag */
-    SCOREBOARD_RUNNING,    /* handlers at work now */
-    SCOREBOARD_JOB_SLOTS,  /* most that may be */
+    SCOREBOARD_BEAT_MS,   /* clock_boot_ms() of the last scoreboard_set or _job_begin */
+    SCOREBOARD_FLAGS,     /* enum scoreboard_flag */
+    SCOREBOARD_RUNNING,   /* handlers at work now */
+    SCOREBOARD_JOB_SLOTS, /* most that may be */
     SCOREBOARD_COMPLETED,
     SCOREBOARD_FAILED,     /* for good */
     SCOREBOARD_RETRIED,    /* failed attempts that will be tried again */
@@ -82,9 +84,9 @@ enum scoreboard_histogram {
 
 struct scoreboard_job {
     char id[SCOREBOARD_TEXT_BYTES], type[SCOREBOARD_TEXT_BYTES]; /* cut; valid UTF-8 or not */
-    uint64_t started_boot_ms; /* clock_boot_ms */
-    uint64_t attempt;         /* from 1 */
-    int32_t pid;              /* of the handler's program; 0 none or not known */
+    uint64_t started_boot_ms;                                    /* clock_boot_ms */
+    uint64_t attempt;                                            /* from 1 */
+    int32_t pid; /* of the handler's program; 0 none or not known */
 };
 
 /* Everything of one slot, copied out; `jobs_count` rows of `jobs` are filled. */
@@ -142,6 +144,6 @@ void scoreboard_job_end(struct scoreboard_slot *slot, int row); /* row -1: nothi
 
 /* ---- for people */
 
-/* Upper bound in us of the bucket that holds the given share (0 … 1) of the counted times; 0 when
- * none was counted. */
+/* Upper bound in us of the bucket that holds the given share (0 … 1) of the counted times (1 for
+ * bucket 0); 0 when none was counted. */
 uint64_t scoreboard_percentile_us(const uint64_t buckets[SCOREBOARD_BUCKETS], double share);
