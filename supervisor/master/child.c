@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/base/exit_code.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
 
@@ -78,12 +77,11 @@ static void on_frame(struct channel *channel, const struct channel_frame *frame,
         if (child->ready_ms == 0)
             child->ready_ms = clock_now_ms();
         break;
-    case CHANNEL_STATUS:
-        child->status = frame->status;
-        child->has_status = true;
-        break;
     case CHANNEL_DRAIN:
     case CHANNEL_STOP:
+    case CHANNEL_TUNE:
+    case CHANNEL_RECOVER:
+    case CHANNEL_RECOVERED:
         log_warn("channel.frame_ignored", LOG_STR("why", "not for the master"),
                  LOG_INT("pid", child->pid), LOG_INT("type", frame->type));
         break;
@@ -206,20 +204,4 @@ void child_close(struct child *child)
     assert(child->exited);
     channel_close(child->channel);
     uv_close((uv_handle_t *)&child->process, on_process_closed);
-}
-
-const char *child_cause(int exit_status, int term_signal, char out[CHILD_CAUSE_BYTES])
-{
-    const char *signal_name = term_signal ? sigabbrev_np(term_signal) : NULL;
-    const char *code_name = exit_code_name(exit_status);
-
-    if (signal_name)
-        (void)snprintf(out, CHILD_CAUSE_BYTES, "signal %d (SIG%s)", term_signal, signal_name);
-    else if (term_signal)
-        (void)snprintf(out, CHILD_CAUSE_BYTES, "signal %d", term_signal);
-    else if (code_name)
-        (void)snprintf(out, CHILD_CAUSE_BYTES, "exit %d (%s)", exit_status, code_name);
-    else
-        (void)snprintf(out, CHILD_CAUSE_BYTES, "exit %d", exit_status);
-    return out;
 }

@@ -27,14 +27,12 @@ struct child {
     char uuid[UUID_TEXT_BYTES];
     pid_t pid; /* also its process group and its session: a worker is a session leader */
     uint64_t spawned_ms;
-    uint64_t ready_ms;            /* 0 until it said so */
-    uint64_t exited_ms;           /* meaningful when `exited` */
-    bool channel_ended;           /* end of file: it is dying, or broken */
-    bool exited;                  /* reaped */
-    int exit_status;              /* when exited and term_signal is 0 */
-    int term_signal;              /* 0 when it exited by itself */
-    bool has_status;              /* `status` was received */
-    struct channel_status status; /* the last one */
+    uint64_t ready_ms;  /* 0 until it said so */
+    uint64_t exited_ms; /* meaningful when `exited` */
+    bool channel_ended; /* end of file: it is dying, or broken */
+    bool exited;        /* reaped */
+    int exit_status;    /* when exited and term_signal is 0 */
+    int term_signal;    /* 0 when it exited by itself */
 };
 
 /* Starts the program as a session leader with descriptors 3 (channel) and 4 (configuration) and a
@@ -51,7 +49,3 @@ void child_tell(struct child *child, const struct channel_frame *frame);
 
 /* Asynchronous end of the handles; the memory is freed on the loop. Only after `exited`. */
 void child_close(struct child *child);
-
-/* How it ended, for people: "exit 78 (config)", "signal 9 (SIGKILL)". Returns `out`. */
-#define CHILD_CAUSE_BYTES 48
-const char *child_cause(int exit_status, int term_signal, char out[CHILD_CAUSE_BYTES]);

@@ -5,7 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/exit_code.h"
 #include "common/base/log.h"
-#include "supervisor/master/processes.h"
+#include "common/process/process_table.h"
 
 #define TO(state) (1u << (state))
 
@@ -127,7 +127,7 @@ static void say_ready(struct slot *slot)
 
 static void start_killing(struct slot *slot, const char *why)
 {
-    unsigned int count = processes_kill_session(slot->child->pid, /* leader_reaped= */ false);
+    unsigned int count = process_kill_session(slot->child->pid, /* leader_reaped= */ false);
 
     if (slot->state != SLOT_KILLING) {
         slot_set_state(slot, SLOT_KILLING, why);
@@ -150,8 +150,7 @@ static void start_stopping(struct slot *slot, const char *why)
     child_tell(slot->child, &(struct channel_frame){ .type = CHANNEL_STOP });
     log_info("worker.stopping", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_INT("pid", slot->child->pid), LOG_STR("why", why),
-             LOG_UINT("grace_ms", slot->context->stop_grace_ms),
-             LOG_UINT("running", slot->child->status.running));
+             LOG_UINT("grace_ms", slot->context->stop_grace_ms));
 }
 
 static void start_draining(struct slot *slot)
@@ -169,31 +168,29 @@ static void start_draining(struct slot *slot)
     child_tell(slot->child, &(struct channel_frame){ .type = CHANNEL_DRAIN,
                                                      .timeout_ms = context->drain_timeout_ms });
     log_info("worker.draining", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
-             LOG_INT("pid", slot->child->pid), LOG_UINT("timeout_ms", context->drain_timeout_ms),
-             LOG_UINT("running", slot->child->status.running));
+             LOG_INT("pid", slot->child->pid), LOG_UINT("timeout_ms", context->drain_timeout_ms));
 }
 
 static void log_exit(const struct slot *slot, unsigned int left_over)
 {
     const struct child *child = slot->child;
     bool expected = slot->asked_to_leave && child->term_signal == 0 && child->exit_status == 0;
-    char cause[CHILD_CAUSE_BYTES];
+    char cause[PROCESS_CAUSE_BYTES];
 
     log_at(expected ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "worker.exited",
            LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index), LOG_INT("pid", child->pid),
            LOG_STR("uuid", child->uuid),
-           LOG_STR("cause", child_cause(child->exit_status, child->term_signal, cause)),
+           LOG_STR("cause", process_cause(child->exit_status, child->term_signal, cause)),
            LOG_UINT("lifetime_ms", child->exited_ms - child->spawned_ms),
            LOG_BOOL("was_ready", child->ready_ms != 0), LOG_BOOL("asked", slot->asked_to_leave),
-           LOG_STR("killed_because", slot->kill_why),
-           LOG_UINT("completed", child->status.completed), LOG_UINT("killed_left_over", left_over));
+           LOG_STR("killed_because", slot->kill_why), LOG_UINT("killed_left_over", left_over));
 }
 
 /* The child is reaped: note how it ended, let go of it, and see that nothing of it lives on. */
 static void bury(struct slot *slot)
 {
     struct child *child = slot->child;
-    unsigned int left_over = processes_kill_session(child->pid, /* leader_reaped= */ true);
+    unsigned int left_over = process_kill_session(child->pid, /* leader_reaped= */ true);
 
     log_exit(slot, left_over);
     slot->outcome_known = true;
@@ -231,7 +228,7 @@ static void decide_what_comes_next(struct slot *slot)
 
 static void sweep(struct slot *slot)
 {
-    unsigned int living = processes_kill_session(slot->swept_session, /* leader_reaped= */ true);
+    unsigned int living = process_kill_session(slot->swept_session, /* leader_reaped= */ true);
 
     if (living > 0 && clock_now_ms() < slot->sweep_end_ms) {
         wait_at_most(slot, slot->context->sweep_again_ms);

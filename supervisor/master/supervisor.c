@@ -8,9 +8,9 @@
 #include "common/base/clock.h"
 #include "common/base/exit_code.h"
 #include "common/base/log.h"
+#include "common/process/process_table.h"
 #include "supervisor/master/notify.h"
 #include "supervisor/master/pool.h"
-#include "supervisor/master/processes.h"
 
 #define SPAWNS_PER_TURN  4
 #define STOP_GRACE_MS    6000
@@ -256,7 +256,7 @@ static void step_end(struct supervisor *supervisor)
     }
     if (supervisor->phase != PHASE_CLEARING || clock_now_ms() < supervisor->deadline_ms)
         return;
-    living = processes_kill_children();
+    living = process_kill_children();
     if (living == 0) {
         end(supervisor);
         return;
@@ -314,7 +314,7 @@ static void supervisor_step(struct supervisor *supervisor)
     step_reload(supervisor);
     step_asked(supervisor);
     step_pools(supervisor);
-    (void)processes_reap_orphans(is_own_child, supervisor); /* the count is for tests */
+    (void)process_reap_orphans(is_own_child, supervisor); /* the count is for tests */
     step_gave_up(supervisor);
     step_systemd(supervisor);
     step_end(supervisor);
