@@ -3,10 +3,14 @@
  * A worker's handlers stay in the worker's session, so "the worker and all it started" is a
  * session. Only a handler that makes a session of its own leaves it; it becomes the master's child
  * (the master is child subreaper) and is killed when the master ends.
- * A process is known by pid *and* start time: the kernel gives a number to somebody else later. */
+ * A process is known by pid *and* start time: the kernel gives a number to somebody else later.
+ * /proc may hide processes of other users and undumpable ones (hidepid, ProtectProc=). Those of our
+ * own children are found all the same; of others only their number is known. Whatever cannot be
+ * told counts as living: jobs are given back only when their process is seen dead. */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -21,19 +25,33 @@ struct process_stat {
     uint64_t start_ticks; /* since boot, in clock ticks (field 22) */
 };
 
-/* Reads the text of /proc/PID/stat. The name in parentheses may hold anything, also ") Z 1 1 1". */
+/* Reads the text of /proc/PID/stat, as far as field 22. The name in parentheses may hold anything,
+ * also ") Z 1 1 1". -EINVAL. */
 MUST_CHECK int process_parse_stat(const char *text, struct process_stat *out_stat);
 
-/* Reads /proc/PID/stat. -ESRCH when there is no such process. */
+/* Reads /proc/PID/stat. -ESRCH when there is no such process, -EACCES when there is one that is
+ * hidden from us. */
 MUST_CHECK int process_read_stat(pid_t pid, struct process_stat *out_stat);
 
-/* True when that very process still lives (a zombie does not). start_ticks 0: any with that pid. */
+/* False when that very process is gone: no such pid, another start time, or a zombie.
+ * start_ticks 0: any process with that pid. */
 bool process_is_alive(pid_t pid, uint64_t start_ticks);
 
-/* Sends SIGKILL to every living process of the session `sid` whose leader was a child of ours, and
- * returns how many there were; zombies do not count. With `leader_reaped`, a living process with
- * pid == sid proves that the number was given to somebody else since (the kernel does not reuse a
- * number that is still some process's session): then nothing is killed and 0 returned. */
+/* A session to be ended. */
+struct process_session {
+    pid_t sid;           /* > 1; its leader was a child of ours */
+    bool leader_reaped;  /* its leader's end was collected */
+    unsigned int living; /* set by process_kill_sessions */
+};
+
+/* Sends SIGKILL to every living process of these sessions and sets `living` to how many there were:
+ * 0 means that the session is seen dead. Zombies do not count; one that may not be signalled does.
+ * After leader_reaped, any process with pid == sid proves that the number was given to somebody
+ * else since (the kernel does not reuse a number that is still some process's session): then
+ * nothing is killed and `living` is 0. One look at the process table serves all; when it cannot be
+ * read, `living` is 1. */
+void process_kill_sessions(struct process_session *sessions, size_t count);
+/* The same for one; returns `living`. */
 unsigned int process_kill_session(pid_t sid, bool leader_reaped);
 
 /* Sends SIGKILL to every living child of this process and returns how many there were. */
@@ -51,7 +69,7 @@ const char *process_cause(int exit_status, int term_signal, char out[PROCESS_CAU
 struct process_host {
     char name[256];     /* gethostname; "" when it has none */
     char machine[40];   /* /etc/machine-id; "" when there is none */
-    char boot[40];      /* /proc/sys/kernel/random/boot_id */
+    char boot[40];      /* /proc/sys/kernel/random/boot_id; "" when it cannot be read */
     uint64_t pid_space; /* inode of /proc/self/ns/pid; 0 unknown */
 };
 void process_read_host(struct process_host *out_host);

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/base/error.h"
@@ -57,13 +58,13 @@ enum scoreboard_flag {
     SCOREBOARD_PAUSED = 1 << 1,   /* the queue is paused, as of the last fetch; likewise: */
     SCOREBOARD_MAXED = 1 << 2,    /* … its global concurrency is reached */
     SCOREBOARD_LIMITED = 1 << 3,  /* … it is rate limited */
-    SCOREBOARD_ENDS = 1 << 4,     /* it will never fetch again, and no fetch is under way: `running`
-                                     only     falls from now on */
+    SCOREBOARD_ENDS = 1 << 4,     /* it will never fetch again and no fetch is under way: RUNNING
+                                     only falls from now on */
 };
 
 /* Counters since the start of the process; written by the child, each a word of its own. */
 enum scoreboard_counter {
-    SCOREBOARD_BEAT_MS,   /* clock_boot_ms() when the child last wrote anything here */
+    SCOREBOARD_BEAT_MS,   /* clock_boot_ms() of the last scoreboard_set or _job_begin */
     SCOREBOARD_FLAGS,     /* enum scoreboard_flag */
     SCOREBOARD_RUNNING,   /* handlers at work now */
     SCOREBOARD_JOB_SLOTS, /* most that may be */
@@ -147,6 +148,6 @@ void scoreboard_job_end(struct scoreboard_slot *slot, int row); /* row -1: nothi
 
 /* ---- for people */
 
-/* Upper bound in us of the bucket that holds the given share (0 … 1) of the counted times; 0 when
- * none was counted. */
+/* Upper bound in us of the bucket that holds the given share (0 … 1) of the counted times (1 for
+ * bucket 0); 0 when none was counted. */
 uint64_t scoreboard_percentile_us(const uint64_t buckets[SCOREBOARD_BUCKETS], double share);

@@ -1,4 +1,4 @@
-/* The state table, the split of concurrency, what a death is called, /proc lines. */
+/* The state table, the split of concurrency. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
@@ -8,7 +8,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "supervisor/master/pool.h"
-#include "supervisor/master/processes.h"
 
 /* As docs/states.md draws them. */
 static const struct {
@@ -143,117 +142,4 @@ Test(pool, concurrency_is_split_evenly_and_wholly)
 Test(pool, more_processes_than_concurrency_is_our_mistake, .signal = SIGABRT)
 {
     (void)pool_share(2, 3, 0);
-}
-
-Test(child, every_death_has_a_name)
-{
-    static const struct {
-        int exit_status, term_signal;
-        const char *cause;
-    } rows[] = {
-        { 0, 0, "exit 0 (ok)" },
-        { 1, 0, "exit 1 (failed)" },
-        { 64, 0, "exit 64 (usage)" },
-        { 69, 0, "exit 69 (unavailable)" },
-        { 71, 0, "exit 71 (supervisor lost)" },
-        { 78, 0, "exit 78 (config)" },
-        { 5, 0, "exit 5" },
-        { 255, 0, "exit 255" },
-        { 0, SIGKILL, "signal 9 (SIGKILL)" },
-        { 0, SIGSEGV, "signal 11 (SIGSEGV)" },
-        { 0, 35, "signal 35" },
-    };
-    char out[CHILD_CAUSE_BYTES];
-
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        cr_expect_str_eq(child_cause(rows[i].exit_status, rows[i].term_signal, out), rows[i].cause);
-}
-
-Test(processes, a_line_of_proc_is_read_whatever_the_name)
-{
-    static const struct {
-        const char *text;
-        int result;
-        struct process_stat stat;
-    } rows[] = {
-        { "12 (sleep) S 1 12 10 0 -1", 0, { 12, 'S', 1, 10 } },
-        { "12 (a b) S 1 12 10 0 -1", 0, { 12, 'S', 1, 10 } },
-        { "12 (x) Z 9 9 9 9) R 1 12 10 0 -1", 0, { 12, 'R', 1, 10 } },
-        { "12 ()) Z 1 12 10 0 -1", 0, { 12, 'Z', 1, 10 } },
-        { "12 (sleep) S 0 -1 -1 0 -1", 0, { 12, 'S', 0, -1 } },
-        { "12 (sleep) S 1 12", -EINVAL, { 0 } },
-        { "12 (sleep) S 1 12 10", -EINVAL, { 0 } },
-        { "12 (sleep)", -EINVAL, { 0 } },
-        { "12 (sleep) ", -EINVAL, { 0 } },
-        { "12 (sleep) S", -EINVAL, { 0 } },
-        { "12 (sleep) S x 12 10 0", -EINVAL, { 0 } },
-        { "99999999999999999999 (sleep) S 1 12 10 0", -EINVAL, { 0 } },
-        { "12 sleep S 1 12 10", -EINVAL, { 0 } },
-        { "", -EINVAL, { 0 } },
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        struct process_stat stat = { 0 };
-
-        cr_expect(processes_parse_stat(rows[i].text, &stat) == rows[i].result, "row %zu", i);
-        cr_expect(stat.pid == rows[i].stat.pid && stat.state == rows[i].stat.state &&
-                      stat.parent == rows[i].stat.parent && stat.session == rows[i].stat.session,
-                  "row %zu", i);
-    }
-}
-
-static bool none_is_ours(pid_t pid, void *arg)
-{
-    (void)pid;
-    (void)arg;
-    return false;
-}
-
-static pid_t start_sleeper(bool leader)
-{
-    pid_t pid = fork();
-
-    cr_assert(pid >= 0);
-    if (pid == 0) {
-        if (leader)
-            (void)setsid();
-        (void)execl("/bin/sleep", "sleep", "77", (char *)NULL);
-        _exit(1);
-    }
-    return pid;
-}
-
-static void wait_until_session_is(pid_t pid, pid_t sid)
-{
-    uint64_t end_ms = clock_now_ms() + 10000;
-
-    while (getsid(pid) != sid)
-        cr_assert(clock_now_ms() < end_ms, "no session in time");
-}
-
-Test(processes, a_number_given_to_somebody_else_is_not_killed)
-{
-    pid_t pid = start_sleeper(true);
-    int status = 0;
-
-    wait_until_session_is(pid, pid);
-    cr_expect(processes_kill_session(pid, /* leader_reaped= */ true) == 0);
-    cr_expect(kill(pid, 0) == 0, "it lives");
-    cr_expect(processes_kill_session(pid, /* leader_reaped= */ false) == 1);
-    cr_expect(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
-    cr_expect(processes_kill_session(pid, /* leader_reaped= */ true) == 0);
-}
-
-Test(processes, children_are_killed_and_orphans_reaped)
-{
-    pid_t pid = start_sleeper(true);
-    uint64_t end_ms = clock_now_ms() + 10000;
-
-    wait_until_session_is(pid, pid);
-    cr_expect(processes_reap_orphans(none_is_ours, NULL) == 0, "it has not ended");
-    cr_expect(processes_kill_children() == 1);
-    while (processes_reap_orphans(none_is_ours, NULL) == 0)
-        cr_assert(clock_now_ms() < end_ms, "not reaped in time");
-    cr_expect(kill(pid, 0) == -1 && errno == ESRCH);
-    cr_expect(processes_kill_children() == 0);
 }
