@@ -57,14 +57,14 @@ struct config_backoff {
 struct config_handler {
     enum config_handler_kind kind;
     uint64_t noop_duration_ms; /* noop: how long a job takes */
-    char **argv;     /* exec, process: NULL-terminated, argv[0] an absolute path */
-    char **env;      /* exec, process: NULL-terminated NAME=value list added to a clean environment */
-    char *directory; /* exec, process: working directory, absolute; "/" unless set */
+    char **argv;               /* exec, process: NULL-terminated, argv[0] an absolute path */
+    char **env; /* exec, process: NULL-terminated NAME=value list added to a clean environment */
+    char *directory;           /* exec, process: working directory, absolute; "/" unless set */
     uint64_t max_output_bytes; /* exec: stdout beyond this fails the job; process: longest line */
-    unsigned int children;  /* process: programs at once on this host; 0: concurrency / parallel,
-                               rounded up. When not 0, children * parallel is the concurrency. */
-    unsigned int parallel;  /* process: jobs at once in one program, >= 1 */
-    uint64_t heartbeat_ms;  /* process: a job that is silent for so long is ended; 0 never */
+    unsigned int children;     /* process: programs at once on this host; 0: concurrency / parallel,
+                                  rounded up. When not 0, children * parallel is the concurrency. */
+    unsigned int parallel;     /* process: jobs at once in one program, >= 1 */
+    uint64_t heartbeat_ms;     /* process: a job that is silent for so long is ended; 0 never */
 };
 
 /* What is known of a job by its name. Values absent in YAML are inherited: type, queue, defaults,
@@ -88,9 +88,9 @@ struct config_queue {
     unsigned int processes;           /* 1 … concurrency */
     uint64_t lock_ms;                 /* >= 5000: a lock must outlive its renewals */
     uint64_t stalled_interval_ms;
-    unsigned int max_stalled; /* stalls after which a job fails */
+    unsigned int max_stalled;   /* stalls after which a job fails */
     unsigned int max_givebacks; /* deaths of its worker after which a job fails, >= 1 */
-    unsigned int batch_max;   /* jobs settled or fetched by one call, 1 … 64 */
+    unsigned int batch_max;     /* jobs settled or fetched by one call, 1 … 64 */
     enum config_on_lock_lost on_lock_lost;
     enum config_unknown unknown;
     uint64_t unknown_delay_ms;

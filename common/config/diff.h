@@ -16,15 +16,17 @@ enum config_diff_kind {
 struct config_diff_queue {
     const char *name; /* borrowed from whichever configuration has it (the new one when both do) */
     enum config_diff_kind kind;
-    char *changes; /* for people, owned: "timeout: 30s -> 1m, concurrency: 5 -> 10"; "" when nothing;
-                      secrets are never shown ("password: changed"); cut with "…" when long */
+    char
+        *changes; /* for people, owned: "timeout: 30s -> 1m, concurrency: 5 -> 10"; "" when nothing;
+                     secrets are never shown ("password: changed"); cut with "…" when long */
 };
 
 struct config_diff {
-    struct config_diff_queue *queues; /* those of the new file in its order, then the removed ones */
+    struct config_diff_queue
+        *queues; /* those of the new file in its order, then the removed ones */
     size_t queues_count;
-    char *top; /* the same text for keys that belong to no queue and are taken while running
-                  (log.level, stop.drain_timeout, start.*); "" when none; owned */
+    char *top;     /* the same text for keys that belong to no queue and are taken while running
+                      (log.level, stop.drain_timeout, start.*); "" when none; owned */
     char *restart; /* keys that take effect only when droverd is started again (log.format,
                       control); "" when none; owned */
 };

@@ -28,6 +28,8 @@ bool value_in_range(const struct schema_row *row, double number, const char **ou
 {
     if (number >= row->min && number <= row->max)
         return true;
+    if (number == 0 && (row->flags & SCHEMA_ZERO_IS_NONE))
+        return true;
     *out_side = number < row->min ? "less than the least" : "more than the most";
     *out_bound = number < row->min ? row->min : row->max;
     return false;
@@ -37,6 +39,7 @@ static const char *const handler_names[] = {
     [CONFIG_HANDLER_NONE] = "none",
     [CONFIG_HANDLER_NOOP] = "noop",
     [CONFIG_HANDLER_EXEC] = "exec",
+    [CONFIG_HANDLER_PROCESS] = "process",
 };
 
 const char *value_handler_name(enum config_handler_kind kind)
@@ -44,14 +47,34 @@ const char *value_handler_name(enum config_handler_kind kind)
     return handler_names[kind];
 }
 
+enum config_handler_kind value_handler_named(const char *name)
+{
+    for (size_t kind = CONFIG_HANDLER_NOOP; kind < ARRAY_SIZE(handler_names); kind++)
+        if (strcmp(name, handler_names[kind]) == 0)
+            return (enum config_handler_kind)kind;
+    return CONFIG_HANDLER_NONE;
+}
+
+void value_print_handlers(unsigned int handlers, const char *between, struct buf *out)
+{
+    bool first = true;
+
+    for (size_t kind = CONFIG_HANDLER_NOOP; kind < ARRAY_SIZE(handler_names); kind++) {
+        if (!(handlers & SCHEMA_KIND(kind)))
+            continue;
+        (void)buf_printf(out, "%s%s", first ? "" : between, handler_names[kind]);
+        first = false;
+    }
+}
+
 bool value_handler_kind(const struct tree_node *node, enum config_handler_kind *out_kind)
 {
     for (size_t i = 0; node->kind == TREE_MAP && i < node->count; i++) {
-        for (int kind = CONFIG_HANDLER_NOOP; kind < (int)ARRAY_SIZE(handler_names); kind++) {
-            if (strcmp(node->entries[i].key, handler_names[kind]) == 0) {
-                *out_kind = (enum config_handler_kind)kind;
-                return true;
-            }
+        enum config_handler_kind kind = value_handler_named(node->entries[i].key);
+
+        if (kind != CONFIG_HANDLER_NONE) {
+            *out_kind = kind;
+            return true;
         }
     }
     return false;
@@ -208,6 +231,7 @@ static void print_text(const char *text, struct buf *out)
 void value_print(const struct schema_row *row, const void *base, struct buf *out)
 {
     const struct config_redis *endpoint;
+    unsigned int number;
     int64_t count;
 
     switch (row->type) {
@@ -216,7 +240,11 @@ void value_print(const struct schema_row *row, const void *base, struct buf *out
         print_unit(row, VALUE_FIELD(base, row, uint64_t), out);
         break;
     case SCHEMA_UINT:
-        (void)buf_printf(out, "%u", VALUE_FIELD(base, row, unsigned int));
+        number = VALUE_FIELD(base, row, unsigned int);
+        if (number || !(row->flags & SCHEMA_ZERO_IS_AUTO))
+            (void)buf_printf(out, "%u", number);
+        else
+            (void)buf_append_text(out, "auto");
         break;
     case SCHEMA_COUNT:
         count = VALUE_FIELD(base, row, int64_t);
