@@ -38,6 +38,9 @@ bool value_store(const struct schema_row *row, void *base, struct value *value,
 /* Frees what the field owns. */
 void value_clear(const struct schema_row *row, void *base);
 
+/* True when both fields mean the same; the order of variables means nothing. */
+bool value_is_same(const struct schema_row *row, const void *left, const void *right);
+
 /* As it would be written in YAML; secrets and variables masked. */
 void value_print(const struct schema_row *row, const void *base, struct buf *out);
 

@@ -82,13 +82,17 @@ char *yaml_with(const char *section, const char *path, const char *value)
 
 static const char *sample_word(const struct schema_row *row, enum sample which)
 {
-    const char *found = row->preset;
+    const char *first = row->preset, *last = row->preset; /* others than the default */
 
+    for (const struct schema_word *word = row->words; word->name; word++) {
+        if (word->refused || strcmp(word->name, row->preset) == 0)
+            continue;
+        first = strcmp(first, row->preset) == 0 ? word->name : first;
+        last = word->name;
+    }
     if (which == SAMPLE_FIRST)
-        for (const struct schema_word *word = row->words; word->name; word++)
-            if (!word->refused && strcmp(word->name, row->preset) != 0)
-                found = word->name;
-    return found;
+        return last;
+    return first == last ? row->preset : first;
 }
 
 static const char *sample_number(const struct schema_row *row, enum sample which,
