@@ -181,4 +181,8 @@ void schema_print_range(const struct schema_row *row, struct buf *out)
     print_bound(row, row->min, out);
     (void)buf_append_text(out, " … ");
     print_bound(row, row->max, out);
+    if (row->flags & SCHEMA_ZERO_IS_AUTO)
+        (void)buf_append_text(out, " or auto");
+    if ((row->flags & SCHEMA_ZERO_IS_NONE) && row->min > 0)
+        (void)buf_append_text(out, " or none");
 }
