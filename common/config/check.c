@@ -134,11 +134,30 @@ static void check_keep(const struct check *check, const struct chain *chain, con
                    "of the two out");
 }
 
+static void check_heartbeat(const struct check *check, const struct chain *chain,
+                            const struct config_type *type)
+{
+    struct spot heartbeat = spot_of(chain, "handler.heartbeat");
+    struct spot timeout = spot_of(chain, "timeout");
+    const struct spot *near = nearer(&heartbeat, &timeout);
+    char heartbeat_text[UNITS_TEXT_BYTES], timeout_text[UNITS_TEXT_BYTES];
+
+    if (type->handler.kind != CONFIG_HANDLER_PROCESS || heartbeat.bad || timeout.bad ||
+        !type->timeout_ms || type->handler.heartbeat_ms <= type->timeout_ms)
+        return;
+    findings_warning(&check->load->findings, &near->mark, near->key,
+                     "heartbeat (%s) is longer than timeout (%s), which ends a silent job first; "
+                     "lower heartbeat or raise timeout",
+                     units_print_duration(type->handler.heartbeat_ms, heartbeat_text),
+                     units_print_duration(type->timeout_ms, timeout_text));
+}
+
 static void check_type(const struct check *check, const struct chain *chain,
                        const struct config_type *type)
 {
     check_backoff(check, chain, &type->backoff);
     check_grace(check, chain, type);
+    check_heartbeat(check, chain, type);
     check_keep(check, chain, "keep.completed", &type->keep_completed);
     check_keep(check, chain, "keep.failed", &type->keep_failed);
 }
@@ -208,6 +227,58 @@ static bool says_handler(const struct tree_entry *entry)
     return tree_find(entry->value, "handler") != NULL;
 }
 
+/* Programs that the queue's processes start together: each rounds up what its share of the
+ * concurrency needs. */
+static unsigned int programs_of(const struct config_queue *queue, unsigned int parallel)
+{
+    unsigned int less = queue->concurrency / queue->processes;
+    unsigned int with_one_more = queue->concurrency % queue->processes;
+
+    return with_one_more * ((less + parallel) / parallel) +
+           (queue->processes - with_one_more) * ((less + parallel - 1) / parallel);
+}
+
+static void wrong_concurrency(const struct check *check, const struct spot *children,
+                              unsigned int concurrency, const struct config_handler *handler)
+{
+    uint64_t jobs = (uint64_t)handler->children * handler->parallel;
+    char other[64] = "";
+
+    if (concurrency % handler->parallel == 0)
+        (void)snprintf(other, sizeof other, "children: %u or ", concurrency / handler->parallel);
+    contradict(
+        check, children,
+        "children (%u) times parallel (%u) is %llu jobs at once, but the queue's concurrency "
+        "is %u; write %sconcurrency: %llu, or take children out",
+        handler->children, handler->parallel, (unsigned long long)jobs, concurrency, other,
+        (unsigned long long)jobs);
+}
+
+/* `children` is a promise of how many programs there are; `above` is the queue's own chain. */
+static void check_children(const struct check *check, const struct chain *chain,
+                           const struct chain *above, const struct config_queue *queue,
+                           const struct config_handler *handler)
+{
+    struct spot children = spot_of(chain, "handler.children");
+    struct spot parallel = spot_of(chain, "handler.parallel");
+    unsigned int programs;
+
+    if (handler->kind != CONFIG_HANDLER_PROCESS || !handler->children || children.bad ||
+        parallel.bad || spot_of(above, "concurrency").bad || spot_of(above, "processes").bad ||
+        queue->processes > queue->concurrency)
+        return;
+    if ((uint64_t)handler->children * handler->parallel != queue->concurrency) {
+        wrong_concurrency(check, &children, queue->concurrency, handler);
+        return;
+    }
+    programs = programs_of(queue, handler->parallel);
+    if (programs != handler->children)
+        contradict(check, &children,
+                   "%u processes cannot share %u children: together they would run %u; make "
+                   "children a multiple of processes, or take children out",
+                   queue->processes, handler->children, programs);
+}
+
 static void check_handlers(const struct check *check, const struct tree_entry *entry,
                            const struct level *level)
 {
@@ -256,6 +327,7 @@ static void check_types(const struct check *check, const struct tree_entry *entr
             continue;
         level_init(&level, SCHEMA_TYPE, type, above->levels[0], "types");
         check_type(check, &chain, &queue->types[i]);
+        check_children(check, &chain, above, queue, &queue->types[i].handler);
     }
 }
 
@@ -271,6 +343,7 @@ static void check_queue(const struct check *check, const struct tree_entry *entr
     check_unknown(check, &chain, queue);
     check_handlers(check, entry, &level);
     check_type(check, &chain, &queue->fallback);
+    check_children(check, &chain, &chain, queue, &queue->fallback.handler);
     check_types(check, entry, &chain, queue);
 }
 

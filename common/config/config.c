@@ -114,9 +114,9 @@ bool each_row_applies(const struct schema_row *row, size_t section_index,
 {
     if (!(row->sections & (1u << section_index)) || row->type == SCHEMA_KEEP)
         return false;
-    if (row->handler == CONFIG_HANDLER_NONE)
+    if (!row->handlers)
         return true;
-    return type && type->handler.kind == row->handler;
+    return type && (row->handlers & SCHEMA_KIND(type->handler.kind));
 }
 
 void *each_base(const struct schema_row *row, size_t section_index, void *container)

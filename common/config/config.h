@@ -146,6 +146,11 @@ struct config_override {
 };
 
 /* Reads `path` and queues.d/ *.yaml beside it, checks everything, reports all findings in one run.
+ * It reads files and may wait for a slow disk, so the master calls it in a thread of its own
+ * (uv_queue_work): it keeps no state between calls, logs nothing, and needs the current directory
+ * only to find a relative `path`. It reads the environment (env:, CREDENTIALS_DIRECTORY), which
+ * nobody may change meanwhile. `path` and overrides are borrowed until it returns; config and
+ * report may be used and freed by another thread than made them.
  * Returns 0 and a config (owned by the caller), or -EINVAL with report->errors > 0 and no config.
  * `report` is initialised by the call and belongs to the caller in all cases. -ENOMEM: no config,
  * and the report may be incomplete or empty. */

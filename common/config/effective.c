@@ -53,12 +53,12 @@ static bool print_line(const struct each_value *value, void *arg)
 static bool is_json_already(const struct schema_row *row, const struct buf *text)
 {
     switch ((int)row->type) {
-    case SCHEMA_UINT:
     case SCHEMA_REAL:
     case SCHEMA_BOOL:
     case SCHEMA_PROGRAM:
         return true;
-    case SCHEMA_COUNT:
+    case SCHEMA_UINT:
+    case SCHEMA_COUNT: /* or auto, all, none */
         return strspn(buf_text(text), "0123456789") == text->len;
     default:
         return false;

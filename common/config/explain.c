@@ -44,6 +44,16 @@ static void print_patterns(const struct schema_row *row, struct buf *out)
             (void)buf_printf(out, "%s\n", schema_pattern(row, s, pattern));
 }
 
+static const char *change_takes(enum schema_change change)
+{
+    static const char *const texts[] = {
+        [SCHEMA_LIVE] = "drover reload, which interrupts nothing",
+        [SCHEMA_NEW_WORKERS] = "drover reload; old workers leave when new ones are ready",
+        [SCHEMA_RESTART] = "systemctl restart drover",
+    };
+    return texts[change];
+}
+
 static void print_row(const struct schema_row *row, struct buf *out)
 {
     struct buf range = BUF_INIT(256);
@@ -61,8 +71,8 @@ static void print_row(const struct schema_row *row, struct buf *out)
         (void)buf_append_text(out, row->sections & SCHEMA_TYPE
                                        ? "  order:   type, then queue, then defaults\n"
                                        : "  order:   queue, then defaults\n");
-    (void)buf_printf(out, "  change:  %s (this version reads the file at its start)\n",
-                     schema_change_name(row->change));
+    (void)buf_printf(out, "  change:  %s (%s)\n", schema_change_name(row->change),
+                     change_takes(row->change));
     buf_done(&range);
 }
 

@@ -9,7 +9,7 @@
 
 #define JSON_FORMAT  "drover-config"
 /* Raised whenever a child of another build could misread the document. */
-#define JSON_VERSION 1
+#define JSON_VERSION 2
 
 struct printing {
     json_t *root;
@@ -102,9 +102,18 @@ static const json_t *json_at(const json_t *object, const char *path)
 
 static enum config_handler_kind handler_of(const json_t *object)
 {
-    if (json_at(object, "handler.exec"))
-        return CONFIG_HANDLER_EXEC;
-    return json_at(object, "handler.noop") ? CONFIG_HANDLER_NOOP : CONFIG_HANDLER_NONE;
+    const json_t *handler = json_object_get(object, "handler");
+    const char *name;
+    json_t *item;
+
+    json_object_foreach((json_t *)(uintptr_t)handler, name, item)
+    {
+        enum config_handler_kind kind = value_handler_named(name);
+
+        if (kind != CONFIG_HANDLER_NONE)
+            return kind;
+    }
+    return CONFIG_HANDLER_NONE;
 }
 
 /* Reads all rows of one section from its object into `container`. */

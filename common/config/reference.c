@@ -46,12 +46,20 @@ static const struct paragraph paragraphs[] = {
     { "Secrets",
       "A secret never stands in a file, a URL or a command line. In its place stands where it is: "
       "`file:/PATH`, `cred:NAME` for a systemd credential, or `env:NAME`. droverd reads it at its "
-      "start and hands it to its workers through sealed memory. Wherever a configuration is "
+      "start and at a reload, and hands it to its workers through sealed memory. Wherever a "
+      "configuration is "
       "printed, secrets and the values of `handler.env` are shown as `***`." },
     { "Changes",
-      "Each key says what a change of it takes: live (nothing is interrupted), new workers (those "
-      "of the queues concerned) or restart (of droverd). This version reads its files at its start "
-      "only, so every change takes `systemctl restart drover`; running jobs are drained." },
+      "`drover reload` (or `systemctl reload drover`) reads all files again and checks them whole. "
+      "When anything is wrong, nothing changes, and the findings are told. Otherwise only what "
+      "differs is touched, and each key says what a change of it takes. Live: those who run take "
+      "it, nothing is interrupted. New workers: the workers of the queues concerned are replaced; "
+      "the old ones fetch no more and finish their jobs. Restart: it counts from the next start of "
+      "droverd on." },
+    { NULL,
+      "A value that a queue inherits, and the endpoint that its tier means, count as the queue's "
+      "own. A password is read again too, so a new one in its place means new workers. Queues "
+      "that are new in the files are started, those that are gone finish their jobs and end." },
 };
 
 /* Roff: a backslash, a leading dot or apostrophe and a hyphen would mean something. */

@@ -1,11 +1,9 @@
+/* The table. What is done with its rows is in schema_lookup.c. */
 #include "common/config/schema.h"
 
-#include <assert.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "common/base/log.h"
-#include "common/base/units.h"
 
 #define SECONDS 1000.0
 #define MINUTES (60 * SECONDS)
@@ -22,6 +20,9 @@
 #define JOB_OPTION     (SCHEMA_DEFAULTS | SCHEMA_QUEUE | SCHEMA_TYPE)
 #define QUEUE_OPTION   (SCHEMA_DEFAULTS | SCHEMA_QUEUE)
 #define HANDLER_OPTION (SCHEMA_QUEUE | SCHEMA_TYPE)
+
+/* Kinds of handler that start a program. */
+#define PROGRAM_KINDS (SCHEMA_KIND(CONFIG_HANDLER_EXEC) | SCHEMA_KIND(CONFIG_HANDLER_PROCESS))
 
 /* Words are stored through an int whatever enum the field has. */
 _Static_assert(sizeof(enum config_tier) == sizeof(int), "enums are stored as int");
@@ -133,6 +134,18 @@ const struct schema_row schema_rows[] = {
       .change = SCHEMA_LIVE,
       .help = "Longest such wait." },
     { .sections = SCHEMA_TOP,
+      .path = "control",
+      .type = SCHEMA_PATH,
+      OF_CONFIG(control_path),
+      .preset = "/run/drover/control",
+      .max = SCHEMA_SOCKET_PATH_BYTES_MAX,
+      .flags = SCHEMA_SOCKET,
+      .change = SCHEMA_RESTART,
+      .help = "The master's socket for drover ps, reload, scale: droverd listens there, drover "
+              "connects to it. Members of its group may look, root may change things. Each droverd "
+              "of a host needs one of its own. At most 107 bytes: a unix socket's path cannot be "
+              "longer." },
+    { .sections = SCHEMA_TOP,
       .path = "tiers.important.redis",
       .type = SCHEMA_ENDPOINT,
       OF_CONFIG(tiers[CONFIG_TIER_IMPORTANT]),
@@ -219,7 +232,7 @@ const struct schema_row schema_rows[] = {
       .preset = "1",
       .min = 1,
       .max = 100000,
-      .change = SCHEMA_NEW_WORKERS,
+      .change = SCHEMA_LIVE,
       .help = "Jobs at once on this host, over all processes of the queue, split as evenly as "
               "possible." },
     { .sections = SCHEMA_QUEUE,
@@ -229,7 +242,7 @@ const struct schema_row schema_rows[] = {
       .preset = "1",
       .min = 1,
       .max = 1024,
-      .change = SCHEMA_NEW_WORKERS,
+      .change = SCHEMA_LIVE,
       .help =
           "Worker processes of the queue; at most `concurrency`. One is enough for most queues: "
           "handlers run beside it, not in it. More spread the work over processor cores when "
@@ -273,6 +286,18 @@ const struct schema_row schema_rows[] = {
       .change = SCHEMA_NEW_WORKERS,
       .help = "How often a job may stall (its worker was lost) and still be run again; after that "
               "it fails." },
+    { .sections = QUEUE_OPTION,
+      .path = "max_givebacks",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(max_givebacks),
+      .preset = "3",
+      .min = 1,
+      .max = 1000,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "After so many deaths of the process that ran it a job fails, with the history of "
+              "those deaths. Until then each death gives it back to the front of its queue without "
+              "using an attempt, and from the second on it runs alone in its process, so that it "
+              "takes no other job with it." },
     { .sections = QUEUE_OPTION,
       .path = "batch",
       .type = SCHEMA_UINT,
@@ -447,15 +472,15 @@ const struct schema_row schema_rows[] = {
       OF_TYPE(handler.kind),
       .group = "handler",
       .change = SCHEMA_NEW_WORKERS,
-      .help = "How a job is run: `noop`, {noop: {duration: 5ms}} or {exec: [/path, argument]}. A "
-              "queue's handler runs every job name that has none of its own under `types`. A "
-              "handler is inherited as a whole, never in parts." },
+      .help = "How a job is run: `noop`, {noop: {duration: 5ms}}, {exec: [/path, argument]} or "
+              "{process: [/path, argument]}. A queue's handler runs every job name that has none "
+              "of its own under `types`. A handler is inherited as a whole, never in parts." },
     { .sections = HANDLER_OPTION,
       .path = "handler.noop.duration",
       .type = SCHEMA_DURATION,
       OF_TYPE(handler.noop_duration_ms),
       .group = "handler",
-      .handler = CONFIG_HANDLER_NOOP,
+      .handlers = SCHEMA_KIND(CONFIG_HANDLER_NOOP),
       .preset = "0s",
       .min = 0,
       .max = 1 * DAYS,
@@ -466,18 +491,72 @@ const struct schema_row schema_rows[] = {
       .type = SCHEMA_PROGRAM,
       OF_TYPE(handler.argv),
       .group = "handler",
-      .handler = CONFIG_HANDLER_EXEC,
+      .handlers = SCHEMA_KIND(CONFIG_HANDLER_EXEC),
       .change = SCHEMA_NEW_WORKERS,
       .help =
           "Program and arguments, run once a job without a shell: payload on standard input, "
           "result from standard output. Exit code 0 completes the job, 64-68, 77 and 78 fail it "
           "for good, all others fail the attempt." },
     { .sections = HANDLER_OPTION,
+      .path = "handler.process",
+      .type = SCHEMA_PROGRAM,
+      OF_TYPE(handler.argv),
+      .group = "handler",
+      .handlers = SCHEMA_KIND(CONFIG_HANDLER_PROCESS),
+      .change = SCHEMA_NEW_WORKERS,
+      .help =
+          "Program and arguments, started without a shell and kept: it takes one job after the "
+          "other as lines of JSON-RPC 2.0 on standard input and answers on standard output. One "
+          "that ends is started again. Use it where starting a program for every job costs too "
+          "much." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.children",
+      .type = SCHEMA_UINT,
+      OF_TYPE(handler.children),
+      .group = "handler",
+      .handlers = SCHEMA_KIND(CONFIG_HANDLER_PROCESS),
+      .preset = "auto",
+      .min = 1,
+      .max = 10000,
+      .flags = SCHEMA_ZERO_IS_AUTO,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Programs at once on this host, over all processes of the queue. A number times "
+              "parallel must be the queue's concurrency. auto: as many as concurrency needs, which "
+              "also follows a change of concurrency." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.parallel",
+      .type = SCHEMA_UINT,
+      OF_TYPE(handler.parallel),
+      .group = "handler",
+      .handlers = SCHEMA_KIND(CONFIG_HANDLER_PROCESS),
+      .preset = "1",
+      .min = 1,
+      .max = 10000,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Jobs at once in one program. More than 1 only when the program can do that: it is "
+              "sent a job while others are not answered yet, and its death takes all of them "
+              "along." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.heartbeat",
+      .type = SCHEMA_DURATION,
+      OF_TYPE(handler.heartbeat_ms),
+      .group = "handler",
+      .handlers = SCHEMA_KIND(CONFIG_HANDLER_PROCESS),
+      .preset = "none",
+      .min = 100,
+      .max = 1 * DAYS,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "A job of which the program says nothing for so long (no progress, log line or "
+              "heartbeat) is ended and its attempt counts as failed. It finds a program that hangs "
+              "sooner than timeout does; the program must send heartbeats while it works. none: "
+              "silence is fine." },
+    { .sections = HANDLER_OPTION,
       .path = "handler.env",
       .type = SCHEMA_ENV,
       OF_TYPE(handler.env),
       .group = "handler",
-      .handler = CONFIG_HANDLER_EXEC,
+      .handlers = PROGRAM_KINDS,
       .change = SCHEMA_NEW_WORKERS,
       .help = "Variables added to the program's clean environment (PATH, LANG, HOME and DROVER_*). "
               "Values are masked wherever drover prints them." },
@@ -486,7 +565,7 @@ const struct schema_row schema_rows[] = {
       .type = SCHEMA_PATH,
       OF_TYPE(handler.directory),
       .group = "handler",
-      .handler = CONFIG_HANDLER_EXEC,
+      .handlers = PROGRAM_KINDS,
       .preset = "/",
       .change = SCHEMA_NEW_WORKERS,
       .help = "Working directory of the program." },
@@ -495,189 +574,12 @@ const struct schema_row schema_rows[] = {
       .type = SCHEMA_SIZE,
       OF_TYPE(handler.max_output_bytes),
       .group = "handler",
-      .handler = CONFIG_HANDLER_EXEC,
+      .handlers = PROGRAM_KINDS,
       .preset = "1MiB",
       .min = 1 * KIB,
       .max = 1 * GIB,
       .change = SCHEMA_NEW_WORKERS,
-      .help = "A result longer than this fails the job." },
+      .help = "exec: a result longer than this fails the job. process: the longest line that the "
+              "program may write." },
 };
 const size_t schema_rows_count = ARRAY_SIZE(schema_rows);
-
-static const char *const section_prefixes[SCHEMA_SECTION_COUNT] = {
-    "", "redis.*", "defaults", "queues.*", "queues.*.types.*",
-};
-
-const char *schema_section_prefix(size_t section_index)
-{
-    assert(section_index < SCHEMA_SECTION_COUNT);
-    return section_prefixes[section_index];
-}
-
-/* The part of `pattern` after "<prefix>." (all of it for the empty prefix), or NULL. */
-static const char *after_prefix(const char *pattern, const char *prefix)
-{
-    size_t len;
-
-    assert(pattern && prefix);
-    len = strlen(prefix);
-    if (!len)
-        return pattern;
-    if (strncmp(pattern, prefix, len) != 0 || pattern[len] != '.')
-        return NULL;
-    return pattern + len + 1;
-}
-
-const struct schema_row *schema_find_in(enum schema_section section, const char *path)
-{
-    for (size_t i = 0; i < schema_rows_count; i++)
-        if ((schema_rows[i].sections & section) && strcmp(schema_rows[i].path, path) == 0)
-            return &schema_rows[i];
-    return NULL;
-}
-
-const struct schema_row *schema_find(const char *pattern)
-{
-    for (size_t s = 0; s < SCHEMA_SECTION_COUNT; s++) {
-        const char *rest = after_prefix(pattern, section_prefixes[s]);
-        const struct schema_row *row =
-            rest ? schema_find_in((enum schema_section)(1u << s), rest) : NULL;
-
-        if (row)
-            return row;
-    }
-    return NULL;
-}
-
-/* What stands in `whole` after "<pattern>.", or NULL when it is not below the pattern. */
-static const char *below(const char *whole, const char *pattern)
-{
-    const char *rest = after_prefix(whole, pattern);
-
-    return rest && *rest ? rest : NULL;
-}
-
-static void add_child(struct schema_children *out, const char *rest)
-{
-    size_t len = strcspn(rest, ".");
-
-    assert(len < sizeof out->storage[0]);
-    for (size_t i = 0; i < out->count; i++)
-        if (strlen(out->names[i]) == len && strncmp(out->names[i], rest, len) == 0)
-            return;
-    assert(out->count < SCHEMA_CHILDREN_MAX);
-    memcpy(out->storage[out->count], rest, len);
-    out->storage[out->count][len] = '\0';
-    out->names[out->count] = out->storage[out->count];
-    out->count++;
-}
-
-void schema_list_below(const char *pattern, struct schema_children *out)
-{
-    char whole[SCHEMA_PATTERN_BYTES];
-
-    out->count = 0;
-    for (size_t i = 0; i < schema_rows_count; i++) {
-        for (size_t s = 0; s < SCHEMA_SECTION_COUNT; s++) {
-            const char *rest;
-
-            if (!(schema_rows[i].sections & (1u << s)))
-                continue;
-            rest = below(schema_pattern(&schema_rows[i], s, whole), pattern);
-            if (rest)
-                add_child(out, rest);
-        }
-    }
-}
-
-bool schema_has_below(const char *pattern)
-{
-    for (size_t s = 0; s < SCHEMA_SECTION_COUNT; s++) {
-        const char *rest;
-
-        /* The section itself, or a name on the way to it. */
-        if (strcmp(pattern, section_prefixes[s]) == 0 || below(section_prefixes[s], pattern))
-            return true;
-        rest = after_prefix(pattern, section_prefixes[s]);
-        for (size_t i = 0; rest && i < schema_rows_count; i++)
-            if ((schema_rows[i].sections & (1u << s)) && below(schema_rows[i].path, rest))
-                return true;
-    }
-    return false;
-}
-
-const char *schema_pattern(const struct schema_row *row, size_t section_index,
-                           char out[SCHEMA_PATTERN_BYTES])
-{
-    const char *prefix = schema_section_prefix(section_index);
-
-    (void)snprintf(out, SCHEMA_PATTERN_BYTES, "%s%s%s", prefix, *prefix ? "." : "",
-                   row->path); /* constants; a test checks that all fit */
-    return out;
-}
-
-const char *schema_type_name(enum schema_type type)
-{
-    static const char *const names[SCHEMA_TYPE_COUNT] = {
-        [SCHEMA_DURATION] = "duration",
-        [SCHEMA_SIZE] = "size",
-        [SCHEMA_UINT] = "whole number",
-        [SCHEMA_COUNT] = "whole number, all or none",
-        [SCHEMA_REAL] = "number",
-        [SCHEMA_BOOL] = "true or false",
-        [SCHEMA_WORD] = "word",
-        [SCHEMA_TEXT] = "text",
-        [SCHEMA_PATH] = "absolute path",
-        [SCHEMA_URL] = "Redis URL",
-        [SCHEMA_SECRET] = "place of a secret",
-        [SCHEMA_PROGRAM] = "list: program and arguments",
-        [SCHEMA_ENV] = "map of variables",
-        [SCHEMA_ENDPOINT] = "name of a Redis endpoint",
-        [SCHEMA_KEEP] = "whole number, all, none or map",
-        [SCHEMA_HANDLER] = "noop or map",
-    };
-    return names[type];
-}
-
-const char *schema_change_name(enum schema_change change)
-{
-    static const char *const names[] = {
-        [SCHEMA_LIVE] = "live",
-        [SCHEMA_NEW_WORKERS] = "new workers",
-        [SCHEMA_RESTART] = "restart",
-    };
-    return names[change];
-}
-
-bool schema_is_group(const struct schema_row *row)
-{
-    return row->type == SCHEMA_KEEP || row->type == SCHEMA_HANDLER;
-}
-
-static void print_bound(const struct schema_row *row, double bound, struct buf *out)
-{
-    char text[UNITS_TEXT_BYTES];
-
-    if (row->type == SCHEMA_DURATION)
-        (void)buf_append_text(out, units_print_duration((uint64_t)bound, text));
-    else if (row->type == SCHEMA_SIZE)
-        (void)buf_append_text(out, units_print_size((uint64_t)bound, text));
-    else
-        (void)buf_printf(out, "%.15g", bound);
-}
-
-void schema_print_range(const struct schema_row *row, struct buf *out)
-{
-    if (row->type == SCHEMA_WORD) {
-        for (const struct schema_word *word = row->words; word->name; word++)
-            if (!word->refused)
-                (void)buf_printf(out, "%s%s", word == row->words ? "" : ", ", word->name);
-        return;
-    }
-    if (row->type != SCHEMA_DURATION && row->type != SCHEMA_SIZE && row->type != SCHEMA_UINT &&
-        row->type != SCHEMA_COUNT && row->type != SCHEMA_REAL)
-        return;
-    print_bound(row, row->min, out);
-    (void)buf_append_text(out, " … ");
-    print_bound(row, row->max, out);
-}

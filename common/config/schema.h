@@ -36,7 +36,7 @@ enum schema_type {
     SCHEMA_BOOL,     /* bool */
     SCHEMA_WORD,     /* int or an enum, one of `words` */
     SCHEMA_TEXT,     /* char *, not empty */
-    SCHEMA_PATH,     /* char *, absolute */
+    SCHEMA_PATH,     /* char *, absolute; of a directory unless SCHEMA_SOCKET */
     SCHEMA_URL,      /* char *, config_parse_redis_url takes it */
     SCHEMA_SECRET,   /* char *, resolved from file:, cred: or env: */
     SCHEMA_PROGRAM,  /* char **, NULL-terminated; the first is an absolute path */
@@ -59,8 +59,15 @@ struct schema_word {
 
 enum schema_flag {
     SCHEMA_ZERO_IS_NONE = 1 << 0, /* `none` may be written for 0 */
-    SCHEMA_SHORT = 1 << 1,        /* a bare value at the group's key means this part */
+    SCHEMA_ZERO_IS_AUTO = 1 << 1, /* `auto` is written for 0 */
+    SCHEMA_SHORT = 1 << 2,        /* a bare value at the group's key means this part */
+    SCHEMA_SOCKET = 1 << 3,       /* path of a unix socket */
 };
+
+#define SCHEMA_KIND(handler_kind) (1u << (handler_kind))
+
+/* sun_path of sockaddr_un has 108 bytes, the last of them is NUL. */
+#define SCHEMA_SOCKET_PATH_BYTES_MAX 107
 
 struct schema_row {
     unsigned int sections; /* where it may stand: enum schema_section, or'ed */
@@ -69,11 +76,12 @@ struct schema_row {
     enum schema_home home;
     size_t offset;      /* of the field in its home */
     const char *preset; /* built-in default as it would be written; NULL: absent */
-    double min, max;    /* of numbers, in ms or bytes where the type has a unit; both inclusive */
+    double min, max;    /* of numbers, in ms or bytes where the type has a unit; both inclusive.
+                           Of texts and sockets `max` is the most bytes */
     unsigned int flags; /* enum schema_flag */
     const struct schema_word *words;
-    const char *group;                /* path of the group that is inherited as a whole, or NULL */
-    enum config_handler_kind handler; /* only with this kind of handler; NONE: always */
+    const char *group;     /* path of the group that is inherited as a whole, or NULL */
+    unsigned int handlers; /* only with these kinds of handler: SCHEMA_KIND, or'ed; 0: always */
     enum schema_change change;
     const char *help; /* sentences for people; what it does, and when to change it */
 };

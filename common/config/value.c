@@ -28,6 +28,8 @@ bool value_in_range(const struct schema_row *row, double number, const char **ou
 {
     if (number >= row->min && number <= row->max)
         return true;
+    if (number == 0 && (row->flags & SCHEMA_ZERO_IS_NONE))
+        return true;
     *out_side = number < row->min ? "less than the least" : "more than the most";
     *out_bound = number < row->min ? row->min : row->max;
     return false;
@@ -37,6 +39,7 @@ static const char *const handler_names[] = {
     [CONFIG_HANDLER_NONE] = "none",
     [CONFIG_HANDLER_NOOP] = "noop",
     [CONFIG_HANDLER_EXEC] = "exec",
+    [CONFIG_HANDLER_PROCESS] = "process",
 };
 
 const char *value_handler_name(enum config_handler_kind kind)
@@ -44,14 +47,34 @@ const char *value_handler_name(enum config_handler_kind kind)
     return handler_names[kind];
 }
 
+enum config_handler_kind value_handler_named(const char *name)
+{
+    for (size_t kind = CONFIG_HANDLER_NOOP; kind < ARRAY_SIZE(handler_names); kind++)
+        if (strcmp(name, handler_names[kind]) == 0)
+            return (enum config_handler_kind)kind;
+    return CONFIG_HANDLER_NONE;
+}
+
+void value_print_handlers(unsigned int handlers, const char *between, struct buf *out)
+{
+    bool first = true;
+
+    for (size_t kind = CONFIG_HANDLER_NOOP; kind < ARRAY_SIZE(handler_names); kind++) {
+        if (!(handlers & SCHEMA_KIND(kind)))
+            continue;
+        (void)buf_printf(out, "%s%s", first ? "" : between, handler_names[kind]);
+        first = false;
+    }
+}
+
 bool value_handler_kind(const struct tree_node *node, enum config_handler_kind *out_kind)
 {
     for (size_t i = 0; node->kind == TREE_MAP && i < node->count; i++) {
-        for (int kind = CONFIG_HANDLER_NOOP; kind < (int)ARRAY_SIZE(handler_names); kind++) {
-            if (strcmp(node->entries[i].key, handler_names[kind]) == 0) {
-                *out_kind = (enum config_handler_kind)kind;
-                return true;
-            }
+        enum config_handler_kind kind = value_handler_named(node->entries[i].key);
+
+        if (kind != CONFIG_HANDLER_NONE) {
+            *out_kind = kind;
+            return true;
         }
     }
     return false;
@@ -158,6 +181,100 @@ bool value_store(const struct schema_row *row, void *base, struct value *value,
     return found;
 }
 
+static bool is_same_text(const char *left, const char *right)
+{
+    return left == right || (left && right && strcmp(left, right) == 0);
+}
+
+static size_t list_count(char *const *list)
+{
+    size_t count = 0;
+
+    while (list && list[count])
+        count++;
+    return count;
+}
+
+static bool is_same_program(char *const *left, char *const *right)
+{
+    size_t count = list_count(left);
+
+    if (list_count(right) != count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(left[i], right[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool has_item(char *const *list, const char *item)
+{
+    for (; list && *list; list++)
+        if (strcmp(*list, item) == 0)
+            return true;
+    return false;
+}
+
+/* A name stands once in a list, so equal counts leave no room for others. */
+static bool is_same_env(char *const *left, char *const *right)
+{
+    if (list_count(left) != list_count(right))
+        return false;
+    for (; left && *left; left++)
+        if (!has_item(right, *left))
+            return false;
+    return true;
+}
+
+static bool is_same_endpoint(const struct config_redis *left, const struct config_redis *right)
+{
+    return left == right || (left && right && strcmp(left->name, right->name) == 0);
+}
+
+/* Numbers come from the same text by the same steps: equal or not, nothing between. */
+static bool is_same_real(double left, double right)
+{
+    return !(left < right) && !(left > right);
+}
+
+#define SAME_FIELD(type) (VALUE_FIELD(left, row, type) == VALUE_FIELD(right, row, type))
+
+bool value_is_same(const struct schema_row *row, const void *left, const void *right)
+{
+    switch (row->type) {
+    case SCHEMA_DURATION:
+    case SCHEMA_SIZE:
+        return SAME_FIELD(uint64_t);
+    case SCHEMA_UINT:
+        return SAME_FIELD(unsigned int);
+    case SCHEMA_COUNT:
+        return SAME_FIELD(int64_t);
+    case SCHEMA_REAL:
+        return is_same_real(VALUE_FIELD(left, row, double), VALUE_FIELD(right, row, double));
+    case SCHEMA_BOOL:
+        return SAME_FIELD(bool);
+    case SCHEMA_WORD:
+    case SCHEMA_HANDLER:
+        return SAME_FIELD(int);
+    case SCHEMA_TEXT:
+    case SCHEMA_PATH:
+    case SCHEMA_URL:
+    case SCHEMA_SECRET:
+        return is_same_text(VALUE_FIELD(left, row, char *), VALUE_FIELD(right, row, char *));
+    case SCHEMA_PROGRAM:
+        return is_same_program(VALUE_FIELD(left, row, char **), VALUE_FIELD(right, row, char **));
+    case SCHEMA_ENV:
+        return is_same_env(VALUE_FIELD(left, row, char **), VALUE_FIELD(right, row, char **));
+    case SCHEMA_ENDPOINT:
+        return is_same_endpoint(VALUE_FIELD(left, row, const struct config_redis *),
+                                VALUE_FIELD(right, row, const struct config_redis *));
+    case SCHEMA_KEEP: /* its parts are rows of their own */
+    case SCHEMA_TYPE_COUNT:
+        break;
+    }
+    return true;
+}
+
 const char *value_word_name(const struct schema_row *row, int number)
 {
     for (const struct schema_word *word = row->words; word->name; word++)
@@ -208,6 +325,7 @@ static void print_text(const char *text, struct buf *out)
 void value_print(const struct schema_row *row, const void *base, struct buf *out)
 {
     const struct config_redis *endpoint;
+    unsigned int number;
     int64_t count;
 
     switch (row->type) {
@@ -216,7 +334,11 @@ void value_print(const struct schema_row *row, const void *base, struct buf *out
         print_unit(row, VALUE_FIELD(base, row, uint64_t), out);
         break;
     case SCHEMA_UINT:
-        (void)buf_printf(out, "%u", VALUE_FIELD(base, row, unsigned int));
+        number = VALUE_FIELD(base, row, unsigned int);
+        if (number || !(row->flags & SCHEMA_ZERO_IS_AUTO))
+            (void)buf_printf(out, "%u", number);
+        else
+            (void)buf_append_text(out, "auto");
         break;
     case SCHEMA_COUNT:
         count = VALUE_FIELD(base, row, int64_t);

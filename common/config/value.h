@@ -38,6 +38,9 @@ bool value_store(const struct schema_row *row, void *base, struct value *value,
 /* Frees what the field owns. */
 void value_clear(const struct schema_row *row, void *base);
 
+/* True when both fields mean the same; the order of variables means nothing. */
+bool value_is_same(const struct schema_row *row, const void *left, const void *right);
+
 /* As it would be written in YAML; secrets and variables masked. */
 void value_print(const struct schema_row *row, const void *base, struct buf *out);
 
@@ -47,9 +50,14 @@ json_t *value_to_json(const struct schema_row *row, const void *base, enum confi
 MUST_CHECK int value_from_json(const struct schema_row *row, const json_t *json, const char *key,
                                struct value *out, struct error *err);
 
-/* True for a map with an exec or noop key; out_kind is the first of them. */
+/* True for a map with a key that is a kind of handler (noop, exec, process); out_kind is the first
+ * of them. */
 bool value_handler_kind(const struct tree_node *node, enum config_handler_kind *out_kind);
 const char *value_handler_name(enum config_handler_kind kind);
+/* The kind of this name, or CONFIG_HANDLER_NONE. */
+enum config_handler_kind value_handler_named(const char *name);
+/* Appends the names of a set of kinds (SCHEMA_KIND): "exec or process". */
+void value_print_handlers(unsigned int handlers, const char *between, struct buf *out);
 
 /* ---- shared by value.c, value_read.c and value_json.c ---- */
 

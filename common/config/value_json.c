@@ -99,6 +99,8 @@ static int number_from_json(const struct schema_row *row, const json_t *json, co
     out->count = (int64_t)json_integer_value(json);
     if (row->type == SCHEMA_COUNT && out->count == -1)
         return 0;
+    if (!out->count && (row->flags & SCHEMA_ZERO_IS_AUTO))
+        return 0;
     if (!value_in_range(row, number, &side, &bound))
         return error_set(err, -ERANGE, "%s: %.15g is %s, which is %.15g", key, number, side, bound);
     out->natural = (uint64_t)out->count;

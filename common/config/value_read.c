@@ -110,18 +110,21 @@ static bool read_unit(const struct reading *reading, struct value *out)
 
 static bool read_uint(const struct reading *reading, struct value *out)
 {
+    bool may_be_auto = reading->row->flags & SCHEMA_ZERO_IS_AUTO;
     const char *text = reading->node->text;
     int result;
 
-    if (!need_plain(reading, "a whole number"))
+    if (!need_plain(reading, may_be_auto ? "a whole number or auto" : "a whole number"))
         return false;
+    if (may_be_auto && strcmp(text, "auto") == 0)
+        return true;
     result = text_parse_uint(text, strlen(text), &out->natural);
     if (result == -ERANGE) {
         wrong(reading, "%s is too large a number", text);
         return false;
     }
     if (result < 0) {
-        wrong(reading, "must be a whole number, not `%s`", text);
+        wrong(reading, "must be a whole number%s, not `%s`", may_be_auto ? " or auto" : "", text);
         return false;
     }
     return check_range(reading, (double)out->natural);
@@ -256,10 +259,38 @@ static bool is_absolute(const struct reading *reading, const struct tree_node *n
     return false;
 }
 
+/* The socket is made later, and its directory may be made by systemd just before: neither needs to
+ * be there. */
+static bool read_socket(const struct reading *reading, struct value *out)
+{
+    const char *text = reading->node->text;
+    size_t len;
+
+    if (!need_scalar(reading, "an absolute path") ||
+        !is_absolute(reading, reading->node, "/run/drover/control"))
+        return false;
+    len = strlen(text);
+    if ((double)len > reading->row->max) {
+        wrong(reading,
+              "is %zu bytes long, and the path of a unix socket can have %.0f at most; use a "
+              "shorter directory",
+              len, reading->row->max);
+        return false;
+    }
+    if (text[len - 1] == '/') {
+        wrong(reading, "must be the path of a socket, not of a directory; add a name, as in "
+                       "/run/drover/control");
+        return false;
+    }
+    return take_text(reading, out);
+}
+
 static bool read_path(const struct reading *reading, struct value *out)
 {
     struct stat info;
 
+    if (reading->row->flags & SCHEMA_SOCKET)
+        return read_socket(reading, out);
     if (!need_scalar(reading, "an absolute path") ||
         !is_absolute(reading, reading->node, "/srv/app"))
         return false;
@@ -428,42 +459,62 @@ static bool read_env(const struct reading *reading, struct value *out)
 
 static bool read_handler_word(const struct reading *reading, struct value *out)
 {
-    if (!need_scalar(reading, "a handler, noop or {exec: [/path]}"))
+    const char *text = reading->node->text;
+
+    if (!need_scalar(reading, "a handler, noop, {exec: [/path]} or {process: [/path]}"))
         return false;
-    if (strcmp(reading->node->text, "noop") == 0) {
+    switch (value_handler_named(text)) {
+    case CONFIG_HANDLER_NOOP:
         out->word = CONFIG_HANDLER_NOOP;
         return true;
+    case CONFIG_HANDLER_EXEC:
+    case CONFIG_HANDLER_PROCESS:
+        wrong(reading, "%s needs its program: {%s: [/path/to/program, argument]}", text, text);
+        return false;
+    case CONFIG_HANDLER_NONE:
+        break;
     }
-    if (strcmp(reading->node->text, "exec") == 0)
-        wrong(reading, "exec needs its program: {exec: [/path/to/program, argument]}");
-    else
-        wrong(reading, "`%s` is no handler; this version has noop and {exec: [/path]}",
-              reading->node->text);
+    wrong(reading,
+          "`%s` is no handler; this version has noop, {exec: [/path]} and {process: [/path]}",
+          text);
     return false;
+}
+
+/* The first key of a handler's map that says another kind than `kind`; NULL when none does. */
+static const struct tree_entry *second_kind(const struct tree_node *node,
+                                            enum config_handler_kind kind)
+{
+    for (size_t i = 0; i < node->count; i++) {
+        enum config_handler_kind other = value_handler_named(node->entries[i].key);
+
+        if (other != CONFIG_HANDLER_NONE && other != kind)
+            return &node->entries[i];
+    }
+    return NULL;
 }
 
 static bool read_handler(const struct reading *reading, struct value *out)
 {
-    const struct tree_entry *noop = tree_find(reading->node, "noop");
-    const struct tree_entry *exec = tree_find(reading->node, "exec");
     const struct tree_entry *second;
     enum config_handler_kind kind;
 
     if (reading->node->kind != TREE_MAP) {
         if (reading->node->kind == TREE_LIST) {
-            wrong(reading, "must be noop or a map, as in {exec: [/path]}, not a list");
+            wrong(reading, "must be noop or a map, as in {exec: [/path]} or {process: [/path]}, "
+                           "not a list");
             return false;
         }
         return read_handler_word(reading, out);
     }
-    if (noop && exec) {
-        second = noop > exec ? noop : exec;
-        findings_error(reading->findings, &second->mark, reading->key,
-                       "two kinds of handler, noop and exec; keep one");
+    if (!value_handler_kind(reading->node, &kind)) {
+        wrong(reading, "says no kind of handler; add exec: [/path], process: [/path] or noop: {}");
         return false;
     }
-    if (!value_handler_kind(reading->node, &kind)) {
-        wrong(reading, "says no kind of handler; add exec: [/path] or noop: {}");
+    second = second_kind(reading->node, kind);
+    if (second) {
+        findings_error(reading->findings, &second->mark, reading->key,
+                       "two kinds of handler, %s and %s; keep one", value_handler_name(kind),
+                       second->key);
         return false;
     }
     out->word = (int)kind;

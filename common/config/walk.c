@@ -96,6 +96,24 @@ static const char *name_problem(const char *pattern, const char *name)
     return NULL;
 }
 
+/* A part of a handler of another kind. */
+static bool is_foreign(const struct schema_row *row, enum config_handler_kind kind)
+{
+    return row->handlers && kind != CONFIG_HANDLER_NONE && !(row->handlers & SCHEMA_KIND(kind));
+}
+
+static void foreign_part(const struct position *position, const struct schema_row *row,
+                         const struct tree_entry *entry)
+{
+    struct buf kinds = BUF_INIT(256);
+
+    value_print_handlers(row->handlers, " or ", &kinds);
+    findings_error(&position->load->findings, &entry->mark, buf_text(position->key),
+                   "belongs to a handler of kind %s; this one is %s", buf_text(&kinds),
+                   value_handler_name(position->handler));
+    buf_done(&kinds);
+}
+
 static void walk(const struct position *position, struct tree_node *node);
 
 static void walk_entry(const struct position *position, struct tree_entry *entry)
@@ -119,11 +137,8 @@ static void walk_entry(const struct position *position, struct tree_entry *entry
         entry->value->bad = true;
     }
     row = schema_find(pattern);
-    if (row && row->handler != CONFIG_HANDLER_NONE && position->handler != CONFIG_HANDLER_NONE &&
-        row->handler != position->handler) {
-        findings_error(findings, &entry->mark, buf_text(position->key),
-                       "belongs to a handler of kind %s; this one is %s",
-                       value_handler_name(row->handler), value_handler_name(position->handler));
+    if (row && is_foreign(row, position->handler)) {
+        foreign_part(position, row, entry);
         return;
     }
     walk(&below, entry->value);

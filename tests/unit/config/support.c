@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "common/base/text.h"
+#include "common/base/units.h"
 
 void print_report(const struct config_report *report, struct buf *out)
 {
@@ -77,4 +78,117 @@ char *yaml_with(const char *section, const char *path, const char *value)
         append_path(path, value, 4, &out);
     cr_assert(!out.failed);
     return buf_take(&out);
+}
+
+static const char *sample_word(const struct schema_row *row, enum sample which)
+{
+    const char *first = row->preset, *last = row->preset; /* others than the default */
+
+    for (const struct schema_word *word = row->words; word->name; word++) {
+        if (word->refused || strcmp(word->name, row->preset) == 0)
+            continue;
+        first = strcmp(first, row->preset) == 0 ? word->name : first;
+        last = word->name;
+    }
+    if (which == SAMPLE_FIRST)
+        return last;
+    return first == last ? row->preset : first;
+}
+
+static const char *sample_number(const struct schema_row *row, enum sample which,
+                                 char storage[SAMPLE_BYTES])
+{
+    double number = which == SAMPLE_FIRST ? row->max : row->max / 2;
+
+    if (row->flags & SCHEMA_ZERO_IS_AUTO) /* the one number that fits a concurrency of 1 */
+        return which == SAMPLE_FIRST ? "1" : "auto";
+    if (strcmp(row->path, "processes") == 0)
+        number = which == SAMPLE_FIRST ? 2 : 3;
+    if (row->type == SCHEMA_DURATION)
+        return units_print_duration((uint64_t)number, storage);
+    if (row->type == SCHEMA_SIZE)
+        return units_print_size((uint64_t)number, storage);
+    (void)snprintf(storage, SAMPLE_BYTES, "%.15g", number);
+    return storage;
+}
+
+const char *sample_value(const struct schema_row *row, enum sample which,
+                         char storage[SAMPLE_BYTES])
+{
+    bool first = which == SAMPLE_FIRST;
+
+    switch (row->type) {
+    case SCHEMA_DURATION:
+    case SCHEMA_SIZE:
+    case SCHEMA_UINT:
+    case SCHEMA_REAL:
+        return sample_number(row, which, storage);
+    case SCHEMA_COUNT:
+    case SCHEMA_KEEP:
+        return first ? "17" : "18";
+    case SCHEMA_BOOL:
+        return first ? "true" : "false";
+    case SCHEMA_WORD:
+        return sample_word(row, which);
+    case SCHEMA_TEXT:
+        return first ? "sample" : "other";
+    case SCHEMA_PATH:
+        return first ? "/tmp" : "/var";
+    case SCHEMA_URL:
+        return first ? "unix:///run/redis.sock?db=3" : "redis://h:1/2";
+    case SCHEMA_SECRET:
+        return first ? "env:DROVER_TEST_SECRET" : "env:DROVER_TEST_OTHER";
+    case SCHEMA_PROGRAM:
+        return first ? "[\"/bin/cat\", \"-\"]" : "[\"/bin/cat\"]";
+    case SCHEMA_ENV:
+        return first ? "{TZ: UTC}" : "{TZ: CET}";
+    case SCHEMA_ENDPOINT:
+        return first ? "default" : "b";
+    case SCHEMA_HANDLER:
+        return first ? "noop" : "{exec: [/bin/cat]}";
+    case SCHEMA_TYPE_COUNT:
+        break;
+    }
+    return NULL;
+}
+
+/* The value in a map with what has to stand beside it; NULL when it stands alone. */
+static char *map_with(const struct schema_row *row, const char *value, const char **out_path)
+{
+    const char *name = strrchr(row->path, '.') ? strrchr(row->path, '.') + 1 : row->path;
+
+    if (row->handlers && row->type != SCHEMA_PROGRAM &&
+        !(row->handlers & SCHEMA_KIND(CONFIG_HANDLER_NOOP))) {
+        *out_path = "handler";
+        return text_format("{%s: [/bin/cat], %s: %s}",
+                           row->handlers & SCHEMA_KIND(CONFIG_HANDLER_EXEC) ? "exec" : "process",
+                           name, value);
+    }
+    if (strncmp(row->path, "backoff.", 8) == 0) {
+        *out_path = "backoff";
+        return text_format("{%s%s%s: %s}", strcmp(name, "type") ? "type: fixed, " : "",
+                           strcmp(name, "delay") ? "delay: 1s, " : "", name, value);
+    }
+    if (strcmp(row->path, "start.restart_first") == 0) {
+        *out_path = "start";
+        return text_format("{restart_first: %s, restart_max: 1h}", value);
+    }
+    return NULL;
+}
+
+char *yaml_with_row(const struct schema_row *row, size_t section_index, const char *value)
+{
+    const char *path = row->path;
+    _cleanup_(freep) char *map = map_with(row, value, &path);
+
+    if (row->type == SCHEMA_ENDPOINT)
+        return text_format("redis: {default: {}, b: {url: \"redis://b\"}}\n"
+                           "tiers: {%s: {redis: %s}}\n"
+                           "queues: {q: {tier: %s, handler: noop}}\n",
+                           strstr(path, "ephemeral") ? "ephemeral" : "important", value,
+                           strstr(path, "ephemeral") ? "ephemeral" : "important");
+    if (strcmp(path, "processes") == 0)
+        return text_format("queues: {q: {concurrency: 2000, processes: %s, handler: noop}}\n",
+                           value);
+    return yaml_with(schema_section_prefix(section_index), path, map ? map : value);
 }

@@ -18,3 +18,15 @@ void print_report(const struct config_report *report, struct buf *out);
 
 /* Puts `value` at a dotted concrete key into a minimal configuration, as YAML text (malloc'ed). */
 char *yaml_with(const char *section, const char *path, const char *value);
+
+/* Two values of a row that are right, differ from each other, and differ where possible from the
+ * default. */
+enum sample { SAMPLE_FIRST, SAMPLE_SECOND };
+#define SAMPLE_BYTES 64
+const char *sample_value(const struct schema_row *row, enum sample which,
+                         char storage[SAMPLE_BYTES]);
+
+/* A configuration with this value of a row in one section, and what else the value needs to be
+ * right and to take effect for the queue `q` (malloc'ed). SAMPLE_… of a secret need the environment
+ * variables DROVER_TEST_SECRET and DROVER_TEST_OTHER. */
+char *yaml_with_row(const struct schema_row *row, size_t section_index, const char *value);

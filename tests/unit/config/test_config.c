@@ -1,7 +1,7 @@
-/* Inheritance, overrides, files that are merged, secrets, URLs, printing. */
+/* Inheritance, overrides, files that are merged, secrets, URLs, loading in threads. */
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
+#include <pthread.h>
 #include <sys/stat.h>
 
 #include "common/base/fd.h"
@@ -149,6 +149,13 @@ Test(config, overrides_win_and_are_checked)
         { "redis.default.password", "env:DROVER_TEST_SECRET", NULL },
         { "defaults.timeout", "none", NULL },
         { "log.level", "debug", NULL },
+        { "control", "/run/other/control", NULL },
+        { "queues.q.max_givebacks", "1", NULL },
+        { "queues.q.handler", "{process: [/bin/cat], parallel: 4}", NULL },
+        { "queues.q.handler.process", "[/bin/cat]", NULL },
+        { "queues.q.handler.children", "1", "says no kind of handler" },
+        { "queues.q.handler", "{process: [/bin/cat], children: 2}", "write children: 1" },
+        { "control", "control", "must be an absolute path" },
         { "queues.q.concurrency", "", "has no value" },
         { "queues.q.concurrency", "0", "less than the least" },
         { "queues.q.concurrency", "\"7\"", "must be a whole number" },
@@ -203,6 +210,73 @@ Test(config, the_last_override_of_a_key_wins)
     cr_assert(config);
     cr_expect_eq(config->log_level, LOG_LEVEL_WARN);
     config_free(config);
+}
+
+/* ---- in threads ---- */
+
+#define THREADS 4
+#define LOADS   25
+
+/* Loads again and again; the last configuration and how often a load went wrong. */
+struct loader {
+    const char *path;
+    struct config *config;
+    size_t wrong;
+};
+
+static void *load_often(void *arg)
+{
+    struct loader *loader = arg;
+
+    for (size_t i = 0; i < LOADS; i++) {
+        struct config_override override = { "log.level", "warn" };
+        struct config_report report;
+
+        config_free(TAKE_PTR(loader->config));
+        loader->wrong += config_load(loader->path, &override, 1, &loader->config, &report) < 0;
+        loader->wrong += report.count != 1; /* a warning about the program */
+        config_report_done(&report);
+    }
+    return NULL;
+}
+
+static void load_in_threads(const char *path, struct loader loaders[THREADS])
+{
+    pthread_t threads[THREADS];
+
+    for (size_t i = 0; i < THREADS; i++) {
+        loaders[i] = (struct loader){ .path = path };
+        cr_assert(pthread_create(&threads[i], NULL, load_often, &loaders[i]) == 0);
+    }
+    for (size_t i = 0; i < THREADS; i++)
+        cr_assert(pthread_join(threads[i], NULL) == 0);
+}
+
+Test(files, loads_in_threads_do_not_meet)
+{
+    _cleanup_(freep) char *secret = put("secret", "geheim\n", 0600);
+    _cleanup_(freep) char *yaml =
+        text_format("redis: {default: {password: \"file:%s\"}}\nqueues:\n q: {handler: noop}\n"
+                    " r: {handler: {exec: [/nowhere/prog], directory: /tmp}}\n",
+                    secret);
+    _cleanup_(freep) char *path = put("drover.yaml", yaml, 0600);
+    struct loader loaders[THREADS];
+    struct buf first = BUF_INIT(65536);
+
+    /* Where nothing is: absolute paths are all it needs. */
+    cr_assert(chdir("/proc") == 0);
+    load_in_threads(path, loaders);
+    for (size_t i = 0; i < THREADS; i++) {
+        struct buf json = BUF_INIT(65536);
+
+        cr_assert(loaders[i].config && !loaders[i].wrong, "%zu went wrong", loaders[i].wrong);
+        cr_assert(config_print_json(loaders[i].config, CONFIG_SECRETS_KEPT, i ? &json : &first,
+                                    NULL) == 0);
+        cr_expect(!i || strcmp(buf_text(&json), buf_text(&first)) == 0);
+        config_free(loaders[i].config);
+        buf_done(&json);
+    }
+    buf_done(&first);
 }
 
 Test(files, queues_d_is_merged_in_order)
@@ -436,85 +510,41 @@ Test(config, an_endpoint_without_a_file)
     cr_expect(config_redis_init(&redis, "cli", "h", &err) == -EINVAL && !redis.prefix);
 }
 
-Test(config, effective_names_every_source)
-{
-    struct config_override override = { "queues.q.concurrency", "3" };
-    struct config *config = load_text("defaults:\n"
-                                      "  attempts: 4\n"
-                                      "queues:\n"
-                                      "  q:\n"
-                                      "    lock: 20s\n"
-                                      "    handler: noop\n"
-                                      "    types: {t: {timeout: 9s}}\n",
-                                      &override, 1, NULL);
-    static const char *const lines[] = {
-        "queues.q.attempts = 4  # test.yaml:2:13\n",
-        "queues.q.lock = 20s  # test.yaml:5:11\n",
-        "queues.q.concurrency = 3  # --set\n",
-        "queues.q.batch = 50  # default\n",
-        "queues.q.types.t.timeout = 9s  # test.yaml:7:26\n",
-        "queues.q.types.t.attempts = 4  # test.yaml:2:13\n",
-        "queues.q.types.t.handler.noop.duration = 0s  # default\n",
-        "redis.default.url = \"redis://127.0.0.1:6379/0\"  # default\n",
-    };
-    struct buf out = BUF_INIT(65536);
-    json_t *json;
-
-    cr_assert(config);
-    cr_assert(config_print_effective(config, &out, NULL) == 0);
-    for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
-        cr_expect(strstr(buf_text(&out), lines[i]), "%s not in\n%s", lines[i], buf_text(&out));
-    buf_reset(&out);
-    cr_assert(config_print_effective_json(config, &out, NULL) == 0);
-    json = json_loads(buf_text(&out), JSON_REJECT_DUPLICATES, NULL);
-    cr_assert(json, "%s", buf_text(&out));
-    /* The two kinds of handler are shown by their parts. */
-    cr_expect_eq(json_object_size(json), config->origins_count - 2);
-    cr_expect_str_eq(json_string_value(json_object_get(
-                         json_object_get(json, "queues.q.types.t.timeout"), "from")),
-                     "test.yaml:7:26");
-    cr_expect_eq(
-        json_integer_value(json_object_get(json_object_get(json, "queues.q.concurrency"), "value")),
-        3);
-    json_decref(json);
-    buf_done(&out);
-    config_free(config);
-}
-
-Test(config, explain)
+Test(config, children_that_fit)
 {
     static const struct {
-        const char *key, *fragment;
-        int result;
-    } cases[] = {
-        { NULL, "queues.*.types.*.handler.exec", 0 },
-        { "queues.*.concurrency", "range:   1 … 100000", 0 },
-        { "queues.money.concurrency", "Jobs at once on this host", 0 },
-        { "queues.\"a.b\".lock", "order:   queue, then defaults", 0 },
-        { "queues.a.types.b.attempts", "order:   type, then queue, then defaults", 0 },
-        { "defaults.backoff.type", "exponential  the delay doubles each time", 0 },
-        { "defaults.backoff", "defaults.backoff.jitter", 0 },
-        { "queues.*.handler", "queues.*.handler.max_output", 0 },
-        { "redis", "redis.*.password", 0 },
-        { "queues.a.concurency", "did you mean queues.*.concurrency?", -ENOENT },
-        { "backoff.delay", "did you mean defaults.backoff.delay?", -ENOENT },
-        { "concurrency", "did you mean queues.*.concurrency?", -ENOENT },
-        { "nonsense", "there is no key nonsense", -ENOENT },
-        { "log.level.more", "there is no key", -ENOENT },
-        { "queues.\"a.lock", "there is no key", -ENOENT },
+        unsigned int concurrency, processes, parallel, children;
+    } fitting[] = {
+        { 1, 1, 1, 1 }, { 40, 1, 20, 2 },   { 40, 2, 20, 2 }, { 12, 3, 2, 6 },
+        { 3, 2, 1, 3 }, { 100, 7, 1, 100 }, { 8, 2, 4, 2 },
     };
 
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct buf out = BUF_INIT(65536);
-        struct error err = { 0 };
-        const char *key = cases[i].key ? cases[i].key : "(all)";
+    for (size_t i = 0; i < ARRAY_SIZE(fitting); i++) {
+        _cleanup_(freep) char *yaml = text_format(
+            "queues: {q: {concurrency: %u, processes: %u,\n"
+            "  handler: {process: [/bin/cat], parallel: %u, children: %u}}}\n",
+            fitting[i].concurrency, fitting[i].processes, fitting[i].parallel, fitting[i].children);
+        struct config *config = load_good(yaml);
 
-        cr_expect_eq(config_explain(cases[i].key, &out, &err), cases[i].result, "%s: %s", key,
-                     err.text);
-        cr_expect(strstr(cases[i].result < 0 ? err.text : buf_text(&out), cases[i].fragment),
-                  "%s: %s%s", key, buf_text(&out), err.text);
-        buf_done(&out);
+        cr_expect_eq(config->queues[0].fallback.handler.children, fitting[i].children);
+        config_free(config);
     }
+}
+
+Test(config, the_longest_path_of_a_socket)
+{
+    char path[SCHEMA_SOCKET_PATH_BYTES_MAX + 1] = "/run/";
+    _cleanup_(freep) char *yaml = NULL;
+    struct config *config;
+
+    memset(path + 5, 'a', sizeof path - 6);
+    yaml = text_format("control: %s\nqueues: {q: {handler: noop}}\n", path);
+    config = load_good(yaml);
+    cr_expect_str_eq(config->control_path, path);
+    config_free(config);
+    config = load_good("queues: {q: {handler: noop}}\n");
+    cr_expect_str_eq(config->control_path, "/run/drover/control");
+    config_free(config);
 }
 
 Test(config, empty_sections_and_a_bom_are_fine)
@@ -524,22 +554,5 @@ Test(config, empty_sections_and_a_bom_are_fine)
                                       "queues: {q: {handler: {noop: }, types: , backoff: }}\n");
 
     cr_expect_eq(config->queues_count, 1);
-    config_free(config);
-}
-
-Test(config, no_room_is_an_error)
-{
-    struct config *config = load_good("queues: {q: {handler: noop}}");
-    struct buf small = BUF_INIT(100);
-    struct error err = { 0 };
-
-    cr_expect(config_print_json(config, CONFIG_SECRETS_KEPT, &small, &err) == -ENOBUFS);
-    buf_reset(&small);
-    cr_expect(config_print_effective(config, &small, &err) < 0);
-    buf_reset(&small);
-    cr_expect(config_print_effective_json(config, &small, &err) < 0);
-    buf_reset(&small);
-    cr_expect(config_explain(NULL, &small, &err) < 0);
-    buf_done(&small);
     config_free(config);
 }

@@ -2,6 +2,7 @@
  * gets through. The linker wraps the allocations of drover's own code (meson.build). */
 #include <errno.h>
 
+#include "common/config/diff.h"
 #include "tests/unit/config/support.h"
 
 static size_t allocations;
@@ -101,4 +102,39 @@ Test(memory, the_json_form_survives_each_failing_allocation)
     cr_assert(n > 20, "only %zu allocations", n);
     buf_done(&json);
     config_free(config);
+}
+
+Test(memory, comparing_survives_each_failing_allocation)
+{
+    struct config *from = load_good(good);
+    struct config *to = load_good("redis: {default: {url: \"redis://h/2\"}}\n"
+                                  "log: {level: debug, format: json}\n"
+                                  "queues:\n"
+                                  " new: {handler: noop}\n"
+                                  " q:\n"
+                                  "  concurrency: 2\n"
+                                  "  handler: {exec: [/bin/cat], env: {A: c, B: d}}\n"
+                                  "  types: {u: {}}\n");
+    size_t n = 1;
+
+    for (;; n++) {
+        struct config_diff diff = { 0 };
+        struct error err = { 0 };
+        int result;
+
+        cr_assert(n < 100000);
+        allocations = 0;
+        failing = n;
+        result = config_diff_new(from, to, &diff, &err);
+        failing = 0;
+        cr_assert(result == 0 || result == -ENOMEM, "allocation %zu: %d %s", n, result, err.text);
+        cr_assert((result == 0) == (diff.queues != NULL));
+        config_diff_done(&diff);
+        if (allocations < n)
+            break;
+        cr_assert(result == -ENOMEM, "allocation %zu", n);
+    }
+    cr_assert(n > 20, "only %zu allocations", n);
+    config_free(from);
+    config_free(to);
 }

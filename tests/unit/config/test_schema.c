@@ -42,89 +42,6 @@ static size_t effect_of(size_t section_index)
     return (1u << section_index) == SCHEMA_DEFAULTS ? 3 : section_index;
 }
 
-/* Another right value than the default. */
-static const char *sample(const struct schema_row *row)
-{
-    static char text[64];
-
-    switch (row->type) {
-    case SCHEMA_DURATION:
-        return units_print_duration((uint64_t)row->max, text);
-    case SCHEMA_SIZE:
-        return units_print_size((uint64_t)row->max, text);
-    case SCHEMA_UINT:
-    case SCHEMA_REAL:
-        (void)snprintf(text, sizeof text, "%.15g",
-                       strcmp(row->path, "processes") == 0 ? row->min : row->max);
-        return text;
-    case SCHEMA_COUNT:
-    case SCHEMA_KEEP:
-        return "17";
-    case SCHEMA_BOOL:
-        return "true";
-    case SCHEMA_WORD: /* the last that is not refused and not the default */
-        for (const struct schema_word *word = row->words; word->name; word++)
-            if (!word->refused && strcmp(word->name, row->preset) != 0)
-                (void)snprintf(text, sizeof text, "%s", word->name);
-        return text;
-    case SCHEMA_TEXT:
-        return "sample";
-    case SCHEMA_PATH:
-        return "/tmp";
-    case SCHEMA_URL:
-        return "unix:///run/redis.sock?db=3";
-    case SCHEMA_SECRET:
-        return "env:DROVER_TEST_SECRET";
-    case SCHEMA_PROGRAM:
-        return "[\"/bin/cat\", \"-\"]";
-    case SCHEMA_ENV:
-        return "{TZ: UTC}";
-    case SCHEMA_ENDPOINT:
-        return "default";
-    case SCHEMA_HANDLER:
-        return "noop";
-    case SCHEMA_TYPE_COUNT:
-        break;
-    }
-    return NULL;
-}
-
-/* A file with this value, and what else the value needs to be right. */
-static char *file_with(const struct schema_row *row, size_t section_index, const char *value)
-{
-    const char *section = schema_section_prefix(section_index);
-    char *text, *with;
-
-    if (row->handler == CONFIG_HANDLER_EXEC && row->type != SCHEMA_PROGRAM) {
-        /* handler.env etc. need a program beside them */
-        _cleanup_(freep) char *map =
-            text_format("{exec: [/bin/cat], %s: %s}", strrchr(row->path, '.') + 1, value);
-
-        cr_assert(map);
-        return yaml_with(section, "handler", map);
-    }
-    if (strncmp(row->path, "backoff.", 8) == 0) {
-        const char *name = row->path + 8;
-        _cleanup_(freep) char *map =
-            text_format("{%s%s%s: %s}", strcmp(name, "type") ? "type: fixed, " : "",
-                        strcmp(name, "delay") ? "delay: 1s, " : "", name, value);
-
-        cr_assert(map);
-        return yaml_with(section, "backoff", map);
-    }
-    text = yaml_with(section, row->path, value);
-    if (strcmp(row->path, "start.restart_first") != 0)
-        return text;
-    with = text_format("%s", text);
-    free(text);
-    text = with;
-    /* the first wait must not be longer than the longest */
-    with = text_format("start: {restart_first: %s, restart_max: 1h}\n%s", value,
-                       strstr(text, "queues:"));
-    free(text);
-    return with;
-}
-
 static void check_round_trip(const struct config *config)
 {
     struct buf first = BUF_INIT(1u << 20), second = BUF_INIT(1u << 20);
@@ -170,18 +87,25 @@ Test(schema, every_row_is_whole)
     }
 }
 
+/* Shown for a queue whose handler is noop. */
+static bool is_in_noop(const struct schema_row *row)
+{
+    return !row->handlers || (row->handlers & SCHEMA_KIND(CONFIG_HANDLER_NOOP));
+}
+
 Test(schema, every_default_applies)
 {
     struct config *config = load_good("queues:\n q:\n  handler: noop\n  types:\n   t:\n"
-                                      "   u: {handler: {exec: [/bin/cat]}}\n");
+                                      "   u: {handler: {exec: [/bin/cat]}}\n"
+                                      "   v: {handler: {process: [/bin/cat]}}\n");
+    const struct config_handler *process;
 
     for (size_t i = 0; i < schema_rows_count; i++) {
         const struct schema_row *row = &schema_rows[i];
         const size_t section_index = (size_t)__builtin_ctz(row->sections);
         _cleanup_(freep) char *text = NULL;
 
-        if (!row->preset || schema_is_group(row) || row->handler == CONFIG_HANDLER_EXEC ||
-            row->type == SCHEMA_URL)
+        if (!row->preset || schema_is_group(row) || !is_in_noop(row) || row->type == SCHEMA_URL)
             continue;
         text = effective(config, row, effect_of(section_index));
         if (row->type == SCHEMA_DURATION && strcmp(row->preset, "none") != 0) {
@@ -197,14 +121,20 @@ Test(schema, every_default_applies)
     cr_expect_str_eq(config->redis[0].url, "redis://127.0.0.1:6379/0");
     cr_expect_str_eq(config->queues[0].types[1].handler.directory, "/");
     cr_expect_eq(config->queues[0].types[1].handler.max_output_bytes, 1048576);
+    process = &config->queues[0].types[2].handler;
+    cr_expect(process->kind == CONFIG_HANDLER_PROCESS && process->children == 0 &&
+              process->parallel == 1 && process->heartbeat_ms == 0 &&
+              process->max_output_bytes == 1048576 && !process->env);
+    cr_expect_str_eq(process->directory, "/");
     check_round_trip(config);
     config_free(config);
 }
 
 static void check_row_in(const struct schema_row *row, size_t section_index)
 {
-    const char *value = sample(row);
-    _cleanup_(freep) char *yaml = file_with(row, section_index, value);
+    char storage[SAMPLE_BYTES];
+    const char *value = sample_value(row, SAMPLE_FIRST, storage);
+    _cleanup_(freep) char *yaml = yaml_with_row(row, section_index, value);
     _cleanup_(freep) char *text = NULL;
     struct buf findings = BUF_INIT(65536);
     struct config *config = load_text(yaml, NULL, 0, &findings);
@@ -250,7 +180,7 @@ static void check_refused(const struct schema_row *row, size_t section_index, do
     struct config *config;
 
     (void)snprintf(value, sizeof value, "%.15g%s", number, unit);
-    yaml = file_with(row, section_index, value);
+    yaml = yaml_with_row(row, section_index, value);
     config = load_text(yaml, NULL, 0, &findings);
     cr_expect(!config, "%s = %s was taken", row->path, value);
     cr_expect(strstr(buf_text(&findings), "which is"), "%s = %s: %s", row->path, value,
@@ -288,7 +218,7 @@ Test(schema, json_out_of_range_is_refused)
         { "\"processes\":1", "\"processes\":2" },
         { "\"lock\":30000", "\"lock\":4999" },
         { "\"jitter\":0.0", "\"jitter\":1.5" },
-        { "\"version\":1", "\"version\":2" },
+        { "\"version\":2", "\"version\":1" },
         { "\"drover-config\"", "\"other\"" },
         { "\"secrets\":\"kept\"", "\"secrets\":\"masked\"" },
         { "\"batch\":50,", "" },
@@ -296,8 +226,18 @@ Test(schema, json_out_of_range_is_refused)
         { "\"important\":{\"redis\":\"default\"}", "\"important\":{\"redis\":\"other\"}" },
         { "\"enforce\":false", "\"enforce\":0" },
         { "redis://127.0.0.1:6379/0", "http://127.0.0.1:6379/0" },
+        { "\"control\":\"/run/drover/control\",", "" },
+        { "\"max_givebacks\":3", "\"max_givebacks\":0" },
+        { "\"children\":0", "\"children\":10001" },
+        { "\"children\":0", "\"children\":-1" },
+        { "\"children\":0", "\"children\":\"auto\"" },
+        { "\"parallel\":1", "\"parallel\":0" },
+        { "\"heartbeat\":0", "\"heartbeat\":99" },
+        { "\"process\":[\"/bin/cat\"]", "\"process\":[\"cat\"]" },
+        { "\"process\":[\"/bin/cat\"]", "\"process\":[]" },
     };
-    struct config *config = load_good("queues: {q: {handler: noop}}");
+    struct config *config =
+        load_good("queues: {q: {handler: noop, types: {t: {handler: {process: [/bin/cat]}}}}}");
     struct buf json = BUF_INIT(65536);
 
     cr_assert(config_print_json(config, CONFIG_SECRETS_KEPT, &json, NULL) == 0);
