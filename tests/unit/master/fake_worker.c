@@ -19,31 +19,95 @@
 #include "common/base/text.h"
 #include "common/base/uuid.h"
 #include "common/channel/channel.h"
+#include "common/scoreboard/scoreboard.h"
 
 struct wire {
     uint32_t magic;
     uint16_t version, type;
     uint32_t body_bytes, reserved;
-    uint64_t body[8];
+    union {
+        uint64_t timeout_ms;
+        struct channel_tune tune;
+        struct channel_recover recover;
+        struct channel_recovered recovered;
+    };
 };
 
-static const char *queue = "";
+static const char *queue = "", *slot = "", *uuid = "", *generation = "", *slots = "", *board = "";
+static struct scoreboard_slot *row;
+static unsigned int recoveries_failed;
 
+/* A queue called "serve.b" behaves like "serve". */
 static bool is_called(const char *name)
 {
-    return strcmp(queue, name) == 0;
+    size_t len = strcspn(queue, ".");
+
+    return strlen(name) == len && strncmp(queue, name, len) == 0;
 }
 
-static void say(enum channel_type type, uint32_t body_bytes)
+static void send_frame(const struct wire *frame)
 {
-    struct wire frame = { .magic = 0x43565244u,
+    if (send(CHANNEL_FD, frame, 16 + frame->body_bytes, MSG_NOSIGNAL) < 0)
+        _exit(EXIT_CODE_SUPERVISOR_LOST);
+}
+
+static struct wire make_frame(enum channel_type type, uint32_t body_bytes)
+{
+    return (struct wire){ .magic = 0x43565244u,
                           .version = CHANNEL_VERSION,
                           .type = (uint16_t)type,
-                          .body_bytes = body_bytes,
-                          .body = { 1, 2, 3 } };
+                          .body_bytes = body_bytes };
+}
 
-    if (send(CHANNEL_FD, &frame, 16 + body_bytes, MSG_NOSIGNAL) < 0)
-        _exit(EXIT_CODE_SUPERVISOR_LOST);
+static void say(enum channel_type type)
+{
+    struct wire frame = make_frame(type, 0);
+
+    send_frame(&frame);
+}
+
+/* One line of what was heard, for the test to read. */
+static void note(const char *text)
+{
+    const char *path = getenv("DROVER_TEST_HEARD");
+    char line[1024];
+    int fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
+    int len = snprintf(line, sizeof line, "%s/%s gen %s: %s\n", queue, slot, generation, text);
+
+    if (fd < 0)
+        return;
+    if (write(fd, line, (size_t)len) < 0)
+        _exit(EXIT_CODE_FAILED);
+    (void)close(fd);
+}
+
+static void recover(const struct channel_recover *ask)
+{
+    struct wire answer = make_frame(CHANNEL_RECOVERED, sizeof(struct channel_recovered));
+    char text[600];
+
+    (void)snprintf(text, sizeof text, "recover of %s cause \"%s\" max %u%s", ask->queue, ask->cause,
+                   (unsigned int)ask->max_givebacks, ask->fence_only ? " fence only" : "");
+    note(text);
+    if (is_called("no-recover"))
+        return;
+    if (is_called("die-at-recover"))
+        _exit(EXIT_CODE_SOFTWARE);
+    memcpy(answer.recovered.uuid, ask->uuid, sizeof answer.recovered.uuid);
+    answer.recovered.given_back = 2;
+    if (is_called("fail-recover") && recoveries_failed++ < 2)
+        answer.recovered.result = -EIO;
+    send_frame(&answer);
+}
+
+static void tune(const struct channel_tune *told)
+{
+    char text[128];
+
+    (void)snprintf(text, sizeof text, "tune slots %u allowed %u level %u",
+                   (unsigned int)told->slots, (unsigned int)told->allowed,
+                   (unsigned int)told->log_level);
+    note(text);
 }
 
 /* Returns the next frame's type; leaves when the master is gone. */
@@ -59,7 +123,11 @@ static unsigned int hear(void)
         got = recv(CHANNEL_FD, &frame, sizeof frame, MSG_DONTWAIT);
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
             _exit(EXIT_CODE_SUPERVISOR_LOST);
-        if (got >= 16)
+        if (got >= 16 && frame.type == CHANNEL_RECOVER)
+            recover(&frame.recover);
+        else if (got >= 16 && frame.type == CHANNEL_TUNE)
+            tune(&frame.tune);
+        else if (got >= 16)
             return frame.type;
     }
 }
@@ -70,10 +138,20 @@ static void serve(void)
 
     do {
         type = hear();
+        if (type == CHANNEL_DRAIN)
+            scoreboard_set(row, SCOREBOARD_FLAGS, SCOREBOARD_ENDS);
     } while ((type == CHANNEL_DRAIN && is_called("ignore-drain")) || is_called("ignore-all"));
+    note(type == CHANNEL_DRAIN ? "drain" : "stop");
+    if (is_called("busy")) { /* its two jobs take a second to end */
+        (void)poll(NULL, 0, 500);
+        scoreboard_set(row, SCOREBOARD_RUNNING, 1);
+        (void)poll(NULL, 0, 500);
+    }
     /* More than the master reads in a turn of its loop: the last one is read after the death. */
     for (int i = 0; i < 100 && is_called("many-frames"); i++)
-        say(CHANNEL_READY, 0);
+        say(CHANNEL_READY);
+    scoreboard_set(row, SCOREBOARD_RUNNING, 0);
+    scoreboard_set(row, SCOREBOARD_COMPLETED, 3);
     _exit(EXIT_CODE_OK);
 }
 
@@ -92,11 +170,13 @@ static void check_descriptors(void)
         fail("descriptor 3 is no socket");
     if (fd_read_sealed(CHANNEL_CONFIG_FD, &config, NULL) < 0)
         fail("descriptor 4 is not sealed memory");
-    if (strcmp(buf_text(&config), "{\"the\":\"config\"}") != 0)
+    if (!strstr(buf_text(&config), "\"inspect\""))
         fail("descriptor 4 is not the configuration");
-    for (int fd = 5; fd < 256; fd++) {
+    if (!row)
+        fail("descriptor 5 is no scoreboard with a slot of ours");
+    for (int fd = CHANNEL_SCOREBOARD_FD + 1; fd < 256; fd++) {
         if (fcntl(fd, F_GETFD) >= 0)
-            fail("more descriptors than 0 to 4");
+            fail("more descriptors than 0 to 5");
     }
     if (fstat(STDIN_FILENO, &status) < 0 || !S_ISCHR(status.st_mode))
         fail("stdin is not /dev/null");
@@ -121,19 +201,36 @@ static void check_environment(void)
         fail("not a session leader");
 }
 
-/* --queue inspect --slot N --uuid U --generation 1 --slots C ROOM */
+static void read_arguments(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        const char **value;
+    } known[] = {
+        { "--queue", &queue }, { "--slot", &slot },   { "--uuid", &uuid },
+        { "--slots", &slots }, { "--board", &board }, { "--generation", &generation },
+    };
+
+    for (int i = 1; i + 1 < argc; i += 2) {
+        for (size_t k = 0; k < ARRAY_SIZE(known); k++) {
+            if (strcmp(argv[i], known[k].name) == 0)
+                *known[k].value = argv[i + 1];
+        }
+    }
+}
+
+/* --queue inspect --slot N --uuid U --generation 1 --slots C --board B --master M ROOM */
 static void check_arguments(int argc, char **argv)
 {
     uint64_t number;
 
-    if (argc != 12 || strcmp(argv[3], "--slot") != 0 || strcmp(argv[5], "--uuid") != 0 ||
-        strcmp(argv[7], "--generation") != 0 || strcmp(argv[8], "1") != 0 ||
-        strcmp(argv[9], "--slots") != 0)
+    if (argc != 16 || strcmp(argv[13], "--master") != 0 || !uuid_is_valid(argv[14]))
         fail("arguments are not the agreed ones");
-    if (!uuid_is_valid(argv[6]) || text_parse_uint(argv[4], strlen(argv[4]), &number) < 0 ||
-        strcmp(argv[10], number == 0 ? "4" : "3") != 0)
+    if (!uuid_is_valid(uuid) || strcmp(generation, "1") != 0 ||
+        text_parse_uint(slot, strlen(slot), &number) < 0 ||
+        strcmp(slots, number == 0 ? "4" : "3") != 0)
         fail("concurrency 7 over 2 processes is 4 and 3");
-    if (argv[11][0] == '-' || strlen(argv[11]) < 100)
+    if (argv[15][0] == '-' || strlen(argv[15]) < 100)
         fail("no room for a title");
 }
 
@@ -153,6 +250,21 @@ static void start_handler(bool own_session)
         (void)poll(NULL, 0, 1); /* until the child has left the session */
 }
 
+/* This one counts. */
+static unsigned int starts_so_far(void)
+{
+    struct buf heard = BUF_INIT(1 << 20);
+    unsigned int count = 0;
+
+    note("started");
+    if (fd_read_file(getenv("DROVER_TEST_HEARD"), &heard, NULL) == 0) {
+        for (const char *at = buf_text(&heard); (at = strstr(at, ": started")); at++)
+            count++;
+    }
+    buf_done(&heard);
+    return count;
+}
+
 static void before_ready(int argc, char **argv)
 {
     if (is_called("inspect")) {
@@ -162,6 +274,8 @@ static void before_ready(int argc, char **argv)
     }
     if (is_called("die-early"))
         _exit(EXIT_CODE_UNAVAILABLE);
+    if (is_called("late-start") && starts_so_far() % 3 != 0)
+        _exit(EXIT_CODE_UNAVAILABLE);
     if (is_called("exit-78"))
         _exit(EXIT_CODE_CONFIG);
     if (is_called("exit-64"))
@@ -170,8 +284,11 @@ static void before_ready(int argc, char **argv)
         (void)raise(SIGUSR1); /* no sanitizer catches it */
     if (is_called("never-ready") || is_called("deaf"))
         (void)signal(SIGTERM, SIG_IGN);
-    while (is_called("never-ready"))
+    while (is_called("never-ready") ||
+           (is_called("never-ready-again") && strcmp(generation, "1") != 0))
         (void)hear();
+    if (is_called("exit-78-again") && strcmp(generation, "1") != 0)
+        _exit(EXIT_CODE_CONFIG);
 }
 
 static void after_ready(void)
@@ -179,13 +296,13 @@ static void after_ready(void)
     if (is_called("ready-and-die"))
         _exit(EXIT_CODE_SOFTWARE);
     if (is_called("die-late")) {
-        (void)poll(NULL, 0, 1100); /* just longer than what counts as settled */
+        (void)poll(NULL, 0, 200);
         _exit(EXIT_CODE_SOFTWARE);
     }
     if (is_called("leave-handlers")) {
         start_handler(false);
         start_handler(false);
-        (void)poll(NULL, 0, 1100);
+        (void)poll(NULL, 0, 200);
         _exit(EXIT_CODE_SOFTWARE);
     }
     if (is_called("handlers-at-drain"))
@@ -200,10 +317,14 @@ static void after_ready(void)
 
 int main(int argc, char **argv)
 {
-    if (argc > 2 && strcmp(argv[1], "--queue") == 0)
-        queue = argv[2];
+    struct error err = { 0 };
+
+    read_arguments(argc, argv);
+    if (scoreboard_attach(CHANNEL_SCOREBOARD_FD, atoi(board), uuid, &row, &err) < 0)
+        row = NULL;
+    scoreboard_set(row, SCOREBOARD_RUNNING, is_called("busy") ? 2 : 0);
     before_ready(argc, argv);
-    say(CHANNEL_READY, 0);
+    say(CHANNEL_READY);
     after_ready();
     serve();
     return EXIT_CODE_FAILED;

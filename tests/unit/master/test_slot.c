@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/config/load.h"
 #include "supervisor/master/pool.h"
 
 /* As docs/states.md draws them. */
@@ -25,7 +26,7 @@ static const struct {
     { SLOT_SWEEPING, SLOT_EMPTY },    { SLOT_SWEEPING, SLOT_BACKOFF },
     { SLOT_SWEEPING, SLOT_GIVEN_UP }, { SLOT_SWEEPING, SLOT_STOPPED },
     { SLOT_BACKOFF, SLOT_EMPTY },     { SLOT_BACKOFF, SLOT_STOPPED },
-    { SLOT_GIVEN_UP, SLOT_STOPPED },
+    { SLOT_GIVEN_UP, SLOT_STOPPED },  { SLOT_GIVEN_UP, SLOT_EMPTY },
 };
 
 static bool is_allowed(enum slot_state from, enum slot_state to)
@@ -44,7 +45,7 @@ static int status_of_move(enum slot_state from, enum slot_state to)
 
     cr_assert(pid >= 0);
     if (pid == 0) {
-        struct slot slot = { .queue = "q", .state = from, .deadline_ms = 5 };
+        struct slot slot = { .queue = "q", .state = from, .deadline_ms = 5, .board_slot = -1 };
 
         (void)signal(SIGABRT, SIG_DFL);
         (void)close(STDERR_FILENO); /* what assert prints */
@@ -82,21 +83,36 @@ Test(slot, states_have_names_of_their_own)
     }
 }
 
+static struct generation *make_generation(void)
+{
+    static const char text[] = "queues: {q: {handler: noop}}\n";
+    struct generation *generation = NULL;
+    struct config_report report;
+    struct config *config = NULL;
+
+    cr_assert(config_load_text("test.yaml", text, sizeof text - 1, NULL, 0, &config, &report) == 0);
+    config_report_done(&report);
+    cr_assert(generation_new(1, config, &generation, NULL) == 0);
+    return generation;
+}
+
 /* A program that cannot be started: spawn after spawn fails, each wait longer, until the cap. */
 Test(slot, failing_spawns_back_off)
 {
     static const uint64_t waits_ms[] = { 100, 200, 400, 500, 500 };
     const struct backoff backoff = { .first_ms = 100, .max_ms = 500 };
     struct slot_context context = { .worker_path = "/nonexistent/drover-worker",
-                                    .config_fd = 0,
+                                    .run_uuid = "00000000-0000-4000-8000-000000000000",
                                     .start_timeout_ms = 1000 };
+    struct generation *generation = make_generation();
     struct slot slot;
     uv_loop_t loop;
 
     log_open(-1, LOG_FORMAT_JSON, LOG_LEVEL_ERROR);
     cr_assert(uv_loop_init(&loop) == 0);
+    cr_assert(scoreboard_new(&context.board, NULL) == 0);
     context.loop = &loop;
-    slot_init(&slot, &context, "q", 0, 1, &backoff);
+    slot_init(&slot, &context, generation, "q", 0, 1, &backoff);
     slot_step(&slot);
     cr_expect(slot.state == SLOT_EMPTY, "no spawn is left in this turn");
     for (size_t i = 0; i < ARRAY_SIZE(waits_ms); i++) {
@@ -105,7 +121,7 @@ Test(slot, failing_spawns_back_off)
         context.spawns_left = 1;
         slot_step(&slot);
         cr_assert(slot.state == SLOT_BACKOFF, "try %zu: %s", i, slot_state_name(slot.state));
-        cr_expect(slot.child == NULL && slot.outcome_known);
+        cr_expect(slot.child == NULL && slot.outcome_known && slot.board_slot < 0);
         left_ms = slot.deadline_ms - clock_now_ms();
         cr_expect(left_ms <= waits_ms[i] && left_ms + 50 > waits_ms[i], "try %zu: %llu", i,
                   (unsigned long long)left_ms);
@@ -116,6 +132,9 @@ Test(slot, failing_spawns_back_off)
     context.wish = SLOT_WISH_DRAIN;
     slot_step(&slot);
     cr_expect(slot.state == SLOT_STOPPED);
+    slot_done(&slot);
+    generation_unref(generation);
+    scoreboard_free(context.board);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     cr_expect(uv_loop_close(&loop) == 0, "a failed spawn leaves no handle");
 }
