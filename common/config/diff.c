@@ -182,7 +182,13 @@ static const struct config_type *find_type(const struct config_queue *queue, con
     return NULL;
 }
 
-/* `from` or `to` is NULL when the type is only in the other configuration. */
+/* "types.NAME" */
+static void print_type_key(const char *name, struct buf *out)
+{
+    tree_join(out, "types");
+    tree_join(out, name);
+}
+
 static void compare_type(const struct config_type *from, const struct config_type *to,
                          struct changes *changes)
 {
@@ -190,29 +196,40 @@ static void compare_type(const struct config_type *from, const struct config_typ
     struct buf label = BUF_INIT(1024);
     struct pair pair = { index_of(SCHEMA_TYPE), from, to, from, to, NULL };
 
-    tree_join(&label, "types");
-    tree_join(&label, to ? to->name : from->name);
-    if (from && to) {
-        (void)buf_append_char(&label, '.');
-        pair.label = buf_text(&label);
-        compare(&pair, &sinks);
-    } else {
-        note(changes, SCHEMA_NEW_WORKERS);
-        append_text(changes, buf_text(&label));
-        append_text(changes, to ? ": added" : ": removed");
-    }
+    print_type_key(to->name, &label);
+    (void)buf_append_char(&label, '.');
+    pair.label = buf_text(&label);
+    compare(&pair, &sinks);
     changes->no_memory |= label.failed;
     buf_done(&label);
+}
+
+static void note_type(struct changes *changes, const char *name, const char *what)
+{
+    struct buf key = BUF_INIT(1024);
+
+    print_type_key(name, &key);
+    note(changes, SCHEMA_NEW_WORKERS);
+    append_text(changes, buf_text(&key));
+    append_text(changes, what);
+    changes->no_memory |= key.failed;
+    buf_done(&key);
 }
 
 static void compare_types(const struct config_queue *from, const struct config_queue *to,
                           struct changes *changes)
 {
-    for (size_t i = 0; i < to->types_count; i++)
-        compare_type(find_type(from, to->types[i].name), &to->types[i], changes);
+    for (size_t i = 0; i < to->types_count; i++) {
+        const struct config_type *old = find_type(from, to->types[i].name);
+
+        if (old)
+            compare_type(old, &to->types[i], changes);
+        else
+            note_type(changes, to->types[i].name, ": added");
+    }
     for (size_t i = 0; i < from->types_count; i++)
         if (!find_type(to, from->types[i].name))
-            compare_type(&from->types[i], NULL, changes);
+            note_type(changes, from->types[i].name, ": removed");
 }
 
 /* What a queue inherits stands in its own structs already; its endpoint is compared by what it
@@ -242,26 +259,46 @@ static int take_text(struct changes *changes, char **out_text, struct error *err
     return *out_text ? 0 : no_memory(err);
 }
 
-static int add_queue(struct config_diff *diff, const struct config_queue *from,
-                     const struct config_queue *to, struct error *err)
+/* Adds the row of a queue and takes the text of `changes`. */
+static int add_queue(struct config_diff *diff, const char *name, enum config_diff_kind kind,
+                     struct changes *changes, struct error *err)
 {
     struct config_diff_queue *row = &diff->queues[diff->queues_count++];
+
+    *row = (struct config_diff_queue){ .name = name, .kind = kind };
+    return take_text(changes, &row->changes, err);
+}
+
+static enum config_diff_kind kind_of(const struct changes *changes)
+{
+    if (!changes->any)
+        return CONFIG_DIFF_SAME;
+    return changes->worst == SCHEMA_LIVE ? CONFIG_DIFF_LIVE : CONFIG_DIFF_REPLACE;
+}
+
+/* A queue of the new file; `from` is NULL when it is not in the old one. */
+static int add_new(struct config_diff *diff, const struct config_queue *from,
+                   const struct config_queue *to, struct error *err)
+{
     struct changes changes;
     int result;
 
     changes_init(&changes);
-    *row = (struct config_diff_queue){ .name = to ? to->name : from->name };
-    if (!from) {
-        row->kind = CONFIG_DIFF_ADDED;
-    } else if (!to) {
-        row->kind = CONFIG_DIFF_REMOVED;
-    } else {
+    if (from)
         compare_queue(from, to, &changes);
-        if (changes.any)
-            row->kind = changes.worst == SCHEMA_LIVE ? CONFIG_DIFF_LIVE : CONFIG_DIFF_REPLACE;
-    }
-    result = take_text(&changes, &row->changes, err);
+    result = add_queue(diff, to->name, from ? kind_of(&changes) : CONFIG_DIFF_ADDED, &changes, err);
     changes_done(&changes);
+    return result;
+}
+
+static int add_removed(struct config_diff *diff, const struct config_queue *from, struct error *err)
+{
+    struct changes none;
+    int result;
+
+    changes_init(&none);
+    result = add_queue(diff, from->name, CONFIG_DIFF_REMOVED, &none, err);
+    changes_done(&none);
     return result;
 }
 
@@ -274,10 +311,10 @@ static int add_queues(struct config_diff *diff, const struct config *from, const
     if (!diff->queues)
         return no_memory(err);
     for (size_t i = 0; i < to->queues_count && result == 0; i++)
-        result = add_queue(diff, config_find_queue(from, to->queues[i].name), &to->queues[i], err);
+        result = add_new(diff, config_find_queue(from, to->queues[i].name), &to->queues[i], err);
     for (size_t i = 0; i < from->queues_count && result == 0; i++)
         if (!config_find_queue(to, from->queues[i].name))
-            result = add_queue(diff, &from->queues[i], NULL, err);
+            result = add_removed(diff, &from->queues[i], err);
     return result;
 }
 

@@ -190,6 +190,38 @@ class Check(CliCase):
         self.assertEqual(FAILED, result.code)
         self.assertIn("concurrency", result.err)
 
+    def test_the_keys_of_a_program_that_stays(self):
+        text = """control: /run/drover-2/control
+defaults: {max_givebacks: 2}
+queues:
+  resize:
+    concurrency: 8
+    handler:
+      process: [/bin/cat]
+      children: CHILDREN
+      parallel: 4
+      heartbeat: 10s
+"""
+        path = self.file("a.yaml", text.replace("CHILDREN", "2"))
+        self.assertIn("good: 1 queue, 1 worker process, 8 jobs at once", self.configured(path, "check").out)
+        lines = self.configured(path, "check", "--effective").out.splitlines()
+        for line in (f"control = /run/drover-2/control  # {path}:1:10", f"queues.resize.max_givebacks = 2  # {path}:2:27",
+                     f'queues.resize.handler.process = ["/bin/cat"]  # {path}:7:16',
+                     f"queues.resize.handler.children = 2  # {path}:8:17",
+                     f"queues.resize.handler.heartbeat = 10s  # {path}:10:18",
+                     "queues.resize.handler.max_output = 1MiB  # default"):
+            self.assertIn(line, lines)
+        path = self.file("b.yaml", text.replace("CHILDREN", "auto"))
+        data = self.configured(path, "check", "--effective", "--json").json
+        self.assertEqual({"value": "auto", "from": f"{path}:8:17"}, data["queues.resize.handler.children"])
+        self.assertEqual(4, data["queues.resize.handler.parallel"]["value"])
+        path = self.file("c.yaml", text.replace("CHILDREN", "3"))
+        result = self.configured(path, "check", code=CONFIG)
+        self.assertIn(f"{path}:8:17: error: queues.resize.handler.children: children (3) times parallel (4) is 12 jobs at once, "
+                      "but the queue's concurrency is 8; write children: 2 or concurrency: 12", result.err)
+        self.assertIn("default: auto", self.cli("check", "--explain", "queues.resize.handler.children").out)
+        self.assertIn("change:  restart", self.cli("check", "--explain", "control").out)
+
 
 class Add(CliCase):
     def test_one_job_with_everything(self):
