@@ -20,6 +20,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,7 @@ def program(name):
         "drover": "supervisor/cli/drover",
         "drover-worker": "workers/drover-worker",
         "drover-exec": "workers/drover-exec",
+        "work": "tests/support/work",
     }
     path = os.path.join(BUILD, places[name])
     if os.path.exists(path):
@@ -65,21 +67,44 @@ class Droverd:
         os.makedirs(self.folder, exist_ok=True)
         self.config_path = os.path.join(self.folder, "drover.yaml")
         self.config = config
-        text = config if isinstance(config, str) else json.dumps(config, indent=1)  # JSON is YAML
-        with open(self.config_path, "w", encoding="utf-8") as f:
-            f.write(text + "\n")
+        self.control = os.path.join(self.folder, "control")
+        self.rewrite(config)
         self.lines = []  # every line of stderr as text
         self.events = []  # those that are JSON objects
         self.lock = threading.Lock()
         self.log = open(os.path.join(self.folder, "droverd.log"), "ab")
         self.process = subprocess.Popen(
-            [program("droverd"), "-c", self.config_path, *args],
+            [program("droverd"), "-c", self.config_path, "--set", f"control={self.control}", *args],
             env=clean_env(env), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             cwd="/")
         self.reader = threading.Thread(target=self._collect, daemon=True)
         self.reader.start()
         if wait:
             self.wait_ready()
+
+    def rewrite(self, config):
+        """Replaces the file at once, as an editor does."""
+        self.config = config
+        text = config if isinstance(config, str) else json.dumps(config, indent=1)  # JSON is YAML
+        with open(self.config_path + ".new", "w", encoding="utf-8") as f:
+            f.write(text + "\n")
+        os.replace(self.config_path + ".new", self.config_path)
+
+    def ask(self, verb, deadline=20.0, **args):
+        """A request over the control socket (docs/protocols/control.md); the rows, and the end."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.settimeout(deadline * PATIENCE)
+            client.connect(self.control)
+            client.send(json.dumps({"version": 1, "verb": verb, **args}).encode())
+            rows = []
+            while True:
+                packet = json.loads(client.recv(1 << 20))
+                if packet.get("end"):
+                    return rows, packet
+                rows.append(packet["row"])
+
+    def pending_recoveries(self):
+        return self.ask("status")[0][0]["pending_recoveries"]
 
     def _collect(self):
         for raw in self.process.stderr:
