@@ -1,9 +1,11 @@
 /* Any bytes as drover.yaml: refused with findings, or a configuration that prints, goes through
- * JSON and comes back the same. Lines "#set KEY=VALUE" at the end are overrides. */
+ * JSON and comes back the same, also to config_diff. Lines "#set KEY=VALUE" at the end are
+ * overrides. */
 #include <errno.h>
 #include <string.h>
 
 #include "common/base/text.h"
+#include "common/config/diff.h"
 #include "common/config/load.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -51,6 +53,20 @@ static void check_report(const struct config_report *report, int result)
     assert(result == (errors ? -EINVAL : 0));
 }
 
+/* A reload with nothing changed touches nothing. */
+static void check_same(const struct config *config, const struct config *copy)
+{
+    struct config_diff diff;
+    struct error err = { 0 };
+
+    if (config_diff_new(config, copy, &diff, &err) < 0)
+        abort();
+    for (size_t i = 0; i < diff.queues_count; i++)
+        assert(diff.queues[i].kind == CONFIG_DIFF_SAME && !*diff.queues[i].changes);
+    assert(diff.queues_count == config->queues_count && !*diff.top && !*diff.restart);
+    config_diff_done(&diff);
+}
+
 static void check_config(const struct config *config)
 {
     struct buf first = BUF_INIT(64u << 20), second = BUF_INIT(64u << 20);
@@ -62,6 +78,7 @@ static void check_config(const struct config *config)
         config_print_json(copy, CONFIG_SECRETS_KEPT, &second, &err) < 0)
         abort();
     assert(strcmp(buf_text(&first), buf_text(&second)) == 0);
+    check_same(config, copy);
     buf_reset(&first);
     if (config_print_effective(config, &first, &err) < 0 ||
         config_print_effective_json(config, &first, &err) < 0)
