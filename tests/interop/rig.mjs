@@ -152,7 +152,8 @@ export class Rig {
     const full = { redis: { default: { url: `unix://${this.socket}` } }, log: { level: 'debug', format: 'json' }, ...config };
     const file = path.join(this.dir, `${name}.yaml`);
     fs.writeFileSync(file, JSON.stringify(full, null, 1));
-    const child = spawn(program('droverd'), ['-c', file], {
+    const control = path.join(this.dir, `${name}.control`);
+    const child = spawn(program('droverd'), ['-c', file, '--set', `control=${control}`], {
       stdio: ['ignore', 'ignore', 'pipe'], cwd: '/',
       env: { ...process.env, ...env },
     });
@@ -345,7 +346,7 @@ const zsets = ['prioritized', 'delayed', 'waiting-children', 'completed', 'faile
 const others = ['marker', 'id', 'pc', 'meta', 'events', 'stalled', 'stalled-check', 'limiter', 'repeat'];
 const subs = ['lock', 'logs', 'dependencies', 'processed', 'failed', 'unsuccessful'];
 const fieldsKnown = new Set(['name', 'data', 'opts', 'timestamp', 'delay', 'priority', 'parentKey', 'parent', 'rjk', 'deid', 'processedOn', 'pb', 'ats',
-  'atm', 'progress', 'returnvalue', 'failedReason', 'stacktrace', 'finishedOn', 'stc', 'defa', 'nrjid', 'tm']);
+  'atm', 'progress', 'returnvalue', 'failedReason', 'stacktrace', 'finishedOn', 'stc', 'defa', 'nrjid', 'tm', 'gbc', 'gbh']);
 
 /** [job id, sub key or null] when a suffix belongs to a job, else null. */
 export function jobKey(suffix) {
