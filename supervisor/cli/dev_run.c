@@ -135,13 +135,13 @@ static int start_server(struct dev *dev, struct error *err)
     return r;
 }
 
-/* --set redis.NAME.url=URL for every server of the file. */
+/* --set redis.NAME.url=URL for every server of the file, and a control socket in the scratch folder. */
 static int start_droverd(struct dev *dev, struct error *err)
 {
     const struct config *config = dev->plan->config;
-    size_t argc = 0;
-    char **sets = calloc(config->redis_count, sizeof(*sets));
-    const char **argv = calloc(2 * config->redis_count + 6, sizeof(*argv));
+    size_t argc = 0, sets_count = config->redis_count + 1;
+    char **sets = calloc(sets_count, sizeof(*sets));
+    const char **argv = calloc(2 * sets_count + 6, sizeof(*argv));
     int r = sets && argv ? 0 : error_set(err, -ENOMEM, "no memory");
 
     if (r == 0) {
@@ -149,8 +149,10 @@ static int start_droverd(struct dev *dev, struct error *err)
         argv[argc++] = "-c";
         argv[argc++] = dev->plan->config_file;
     }
-    for (size_t i = 0; r == 0 && i < config->redis_count; i++) {
-        sets[i] = text_format("redis.%s.url=%s", config->redis[i].name, dev->plan->url);
+    for (size_t i = 0; r == 0 && i < sets_count; i++) {
+        sets[i] = i < config->redis_count
+                      ? text_format("redis.%s.url=%s", config->redis[i].name, dev->plan->url)
+                      : text_format("control=%s/control", dev->plan->dir);
         if (!sets[i])
             r = error_set(err, -ENOMEM, "no memory");
         argv[argc++] = "--set";
@@ -158,7 +160,7 @@ static int start_droverd(struct dev *dev, struct error *err)
     }
     if (r == 0)
         r = dev_child_start(&dev->droverd, &dev->loop, argv, NULL, err);
-    for (size_t i = 0; sets && i < config->redis_count; i++)
+    for (size_t i = 0; sets && i < sets_count; i++)
         free(sets[i]);
     free(sets);
     free(argv);

@@ -16,7 +16,7 @@ JOB_SUFFIXES = {"lock": "string", "logs": "list", "dependencies": "set", "proces
                 "failed": "hash", "unsuccessful": "zset"}
 JOB_FIELDS = {"name", "data", "opts", "timestamp", "delay", "priority", "parentKey", "parent", "rjk", "deid",
               "processedOn", "pb", "ats", "atm", "progress", "returnvalue", "failedReason", "stacktrace",
-              "finishedOn", "stc", "defa", "nrjid", "tm"}
+              "finishedOn", "stc", "defa", "nrjid", "tm", "gbc", "gbh"}
 INTEGERS = ("timestamp", "delay", "priority", "processedOn", "finishedOn", "ats", "atm", "stc")
 PREFIXED = ("repeat:", "de:", "dn:", "metrics:")
 SAMPLE_MAX = 8
