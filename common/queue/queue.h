@@ -21,8 +21,9 @@ void queue_free(struct queue *queue); /* no call may be under way */
 void queue_set_redis(struct queue *queue, struct redis *redis);
 const char *queue_name(const struct queue *queue);
 const char *queue_key_prefix(const struct queue *queue); /* "<prefix>:<name>:" */
-/* Key of drover's own, outside the queue's prefix but in its hash slot: "drover:{tag}:<suffix>".
- * malloc'ed. */
+/* Key of drover's own, outside the queue's prefix but in its hash slot, and of this queue alone:
+ * "drover:{<prefix>:<queue>}:<suffix>", or with braces in these names, whose text is the tag then,
+ * "drover:{tag}:<prefix>:<queue>:<suffix>". malloc'ed. */
 char *queue_private_key(const struct queue *queue, const char *suffix);
 /* CLIENT SETNAME of a worker's blocking connection, for getWorkers() (wire format 8.14); malloc'ed.
  */
@@ -129,7 +130,8 @@ struct fetch_want {
 
 /* What the fetch saw. */
 struct fetch_state {
-    uint64_t waiting;     /* wait + prioritized left behind */
+    uint64_t waiting;     /* wait + prioritized left behind; a fetch does not count those that it
+                             passed over because they must run alone */
     uint64_t active;      /* LLEN active, afterwards */
     uint64_t next_due_ms; /* wall time of the next delayed job; 0 none */
     uint64_t limit_ms;    /* rate limited: fetch again after so long; 0 not */
@@ -140,9 +142,9 @@ struct fetch_state {
     uint64_t quarantined; /* damaged jobs put into `failed` instead of being fetched */
     bool fenced; /* this process was declared dead (queue_recover): it will never get a job again
                     under this uuid, and what it holds is being given to others */
-    bool alone;  /* jobs that must run alone were passed over, and this process is the one that shall
-                    empty itself for them: fetch no more until it holds nothing, then with
-                    fetch_want.alone */
+    bool alone; /* jobs that must run alone were passed over, and this process is the one that shall
+                   empty itself for them: fetch no more until it holds nothing, then with
+                   fetch_want.alone */
 };
 
 /* `jobs` and the memory of the jobs belong to the callee (job_free each). results[i] is of
@@ -163,7 +165,7 @@ struct worker_identity {
     const char *master;        /* uuid of the run of the master that started it */
     const char *version;       /* of drover */
     uint64_t slot, slots, generation;
-    uint64_t started_at_ms; /* wall */
+    uint64_t started_at_ms;              /* wall */
     uint64_t running, completed, failed; /* as of this beat */
 };
 
@@ -172,8 +174,8 @@ struct fetcher {
     char uuid[40];           /* of this process' spawn */
     const char *worker_name; /* `pb`; NULL for none; no blanks */
     uint64_t lock_ms;
-    uint64_t calls;         /* n of the next token; grows by one a call */
-    uint64_t max_givebacks; /* a job whose process died so often fails, >= 1 */
+    uint64_t calls;                         /* n of the next token; grows by one a call */
+    uint64_t max_givebacks;                 /* a job whose process died so often fails, >= 1 */
     const struct worker_identity *identity; /* written by each renewal; borrowed; NULL: not in the
                                                registry */
 };
@@ -242,7 +244,7 @@ struct recover_spec {
 };
 struct recover_result {
     uint64_t given_back; /* to the front of wait: attempts and `stc` unchanged */
-    uint64_t failed;     /* given back max_givebacks times: in `failed`, with the history of deaths */
+    uint64_t failed; /* given back max_givebacks times: in `failed`, with the history of deaths */
 };
 /* Fences the uuid for a day, then gives back every job in `active` whose lock is of it. Loops over
  * bounded calls; safe to repeat, by anybody, at any time: after an outcome other than REDIS_REPLY

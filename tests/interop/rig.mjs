@@ -345,7 +345,8 @@ const zsets = ['prioritized', 'delayed', 'waiting-children', 'completed', 'faile
 const others = ['marker', 'id', 'pc', 'meta', 'events', 'stalled', 'stalled-check', 'limiter', 'repeat'];
 const subs = ['lock', 'logs', 'dependencies', 'processed', 'failed', 'unsuccessful'];
 const fieldsKnown = new Set(['name', 'data', 'opts', 'timestamp', 'delay', 'priority', 'parentKey', 'parent', 'rjk', 'deid', 'processedOn', 'pb', 'ats',
-  'atm', 'progress', 'returnvalue', 'failedReason', 'stacktrace', 'finishedOn', 'stc', 'defa', 'nrjid', 'tm']);
+  'atm', 'progress', 'returnvalue', 'failedReason', 'stacktrace', 'finishedOn', 'stc', 'defa', 'nrjid', 'tm',
+  'gbc', 'gbh']); // drover's own
 
 /** [job id, sub key or null] when a suffix belongs to a job, else null. */
 export function jobKey(suffix) {

@@ -16,8 +16,9 @@ JOB_SUFFIXES = {"lock": "string", "logs": "list", "dependencies": "set", "proces
                 "failed": "hash", "unsuccessful": "zset"}
 JOB_FIELDS = {"name", "data", "opts", "timestamp", "delay", "priority", "parentKey", "parent", "rjk", "deid",
               "processedOn", "pb", "ats", "atm", "progress", "returnvalue", "failedReason", "stacktrace",
-              "finishedOn", "stc", "defa", "nrjid", "tm"}
-INTEGERS = ("timestamp", "delay", "priority", "processedOn", "finishedOn", "ats", "atm", "stc")
+              "finishedOn", "stc", "defa", "nrjid", "tm",
+              "gbc", "gbh"}  # the last two are drover's own
+INTEGERS = ("timestamp", "delay", "priority", "processedOn", "finishedOn", "ats", "atm", "stc", "gbc")
 PREFIXED = ("repeat:", "de:", "dn:", "metrics:")
 SAMPLE_MAX = 8
 

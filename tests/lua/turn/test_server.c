@@ -21,8 +21,7 @@ Test(server, full_memory)
           "fill w 1\n" FULL "turn want=1\nreply active=1 codes=ok jobs=w1\n" ROOM },
         { "renew and relock",
           "active 1\nactive 2\n+ DEL :2:lock\n" FULL "renew 1 U:1 1 2 U:1 1\nreply 1 ER\n" ROOM },
-        { "outcome",
-          "fill w 1\nactive 1\nturn n=2 want=1\n" FULL "outcome 3 1 U:1 3\nreply 1 M\n" ROOM },
+        { "outcome", "active 1\nturn n=2\n" FULL "outcome 3 1 U:1 3\nreply M\n" ROOM },
         { "stalled",
           "active 1\n+ SADD :stalled 1\n+ DEL :1:lock\n" FULL "stalled 1\nreply 1\n" ROOM },
         { "a damaged job", "active 1 atm=x\nactive 2\n" FULL
@@ -54,8 +53,12 @@ Test(server, read_only)
 Test(server, scripts_see_errors_of_lists_of_a_wrong_kind_before_they_write)
 {
     static const struct scenario rows[] = {
-        { "outcome", "active 1\n+ SET :prioritized x\noutcome 2 1 U:1 2\nrefused WRONGTYPE\nis "
-                     "$turn:U -\nloose\n" },
+        { "recover: but for the fence", "active 1\n+ SET :prioritized x\nrecover\nrefused "
+                                        "WRONGTYPE\nis :1:lock U:1\nis $fence:U 1\nloose\n" },
+        { "recover: a set of failed jobs that is none",
+          "active 1\n+ SET :failed x\nrecover\nrefused WRONGTYPE\nis :1:lock U:1\nloose\n" },
+        { "adopt", "active 1\n+ SET :prioritized x\nadopt want=1\nrefused WRONGTYPE\nis "
+                   ":1:lock U:1\nloose\n" },
         { "stalled", "active 1\n+ SET :prioritized x\nstalled 1\nrefused WRONGTYPE\nis "
                      ":stalled-check -\nloose\n" },
     };
