@@ -503,6 +503,24 @@ static void call_of_one_word(struct run *run)
     call_script(run, &args);
 }
 
+static void stock_stalled(struct run *run)
+{
+    static const char script[] =
+        "local P = ARGV[1] local ids = redis.call('SMEMBERS', P .. 'stalled')\n"
+        "redis.call('DEL', P .. 'stalled')\n"
+        "for _, id in ipairs(ids) do\n"
+        "  if redis.call('EXISTS', P .. id .. ':lock') == 0\n"
+        "    and redis.call('LREM', P .. 'active', 1, id) > 0 then\n"
+        "    redis.call('HINCRBY', P .. id, 'stc', 1)\n"
+        "    redis.call('RPUSH', P .. 'wait', id)\n"
+        "    redis.call('XADD', P .. 'events', '*', 'event', 'stalled', 'jobId', id) end end\n"
+        "for _, id in ipairs(redis.call('LRANGE', P .. 'active', 0, -1)) do\n"
+        "  redis.call('SADD', P .. 'stalled', id) end\n"
+        "return 1\n";
+
+    tell(run, "EVAL %s 0 %s", script, PREFIX);
+}
+
 /* ---- walks: recover and adopt
  * ------------------------------------------------------------------------------- */
 
@@ -679,7 +697,8 @@ static void look(struct run *run, const char *rest)
 
         if (!run->reply || run->reply->type != REDIS_REPLY_ERROR ||
             strncmp(run->reply->str, rest, len) != 0)
-            broken(run, "not refused with %s", rest);
+            broken(run, "not refused with %s, but: %s", rest,
+                   run->reply && run->reply->str ? run->reply->str : "not");
     } else if (!strcmp(verb, "reply")) {
         show_reply(run, &out);
         expect(run, "reply", buf_text(&out), rest);
@@ -729,6 +748,7 @@ static void do_line(struct run *run, const char *rest)
         { "stalled", call_of_one_word },
         { "leave", call_of_one_word },
         { "fence", call_of_one_word },
+        { "stock-stalled", stock_stalled },
         { "recover", recover },
         { "recover-piece", recover_one_piece },
         { "adopt", adopt },

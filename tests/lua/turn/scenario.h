@@ -17,6 +17,7 @@
  *   recover-piece NAME [as recover]                     the next one of the walk NAME (a or b)
  *   adopt [want=K] [look=N] [known ID TOKEN...]         all of its pieces
  *   stalled MAX     leave     fence UUID     workers    (one page)
+ *   stock-stalled                 what a stock worker's stalled check does (wire format 7)
  *   reply TEXT                    what the last call answered
  *   refused WORD                  the last call was answered by that error
  *   is KEY TEXT                   what a key holds, see scenario_show; none: "-"

@@ -71,7 +71,6 @@ do
             return 'failed'
         end
         redis.call('DEL', key .. ':lock')
-        redis.call('SREM', k_stalled, id)
         if redis.call('EXISTS', key) == 0 then
             return 'gone'
         end
@@ -80,8 +79,10 @@ do
         return 'back'
     end
 
-    -- The same, contained: a job that can't be given back ends in `failed`, with the reason.
+    -- The same, contained: a job that can't be given back ends in `failed`, with the reason. The first write is not: a
+    -- server that takes no writes refuses the whole call.
     function give_back_protected(id, death, most)
+        redis.call('SREM', k_stalled, id)
         local ok, ending = pcall(give_back, id, death, most)
         if ok then
             return ending
