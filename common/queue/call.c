@@ -97,6 +97,12 @@ void queue_args_add_int(struct queue *queue, int64_t value)
     queue_args_add_text(queue, text);
 }
 
+void queue_args_add_elements(struct queue *queue, redisReply *const *elements, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        queue_args_add_bytes(queue, queue_reply_bytes(elements[i]));
+}
+
 int queue_args_run(struct queue *queue, const struct redis_script *script, size_t keys_count,
                    redis_reply_cb *on_reply, void *arg, struct error *err)
 {
@@ -170,4 +176,18 @@ void queue_on_number(struct redis *redis, enum redis_outcome outcome, const redi
     if (outcome == REDIS_REPLY && reply && reply->type == REDIS_REPLY_INTEGER)
         value = reply->integer;
     call->on_done(call->queue, &result, value, call->arg);
+}
+
+int queue_args_run_for_number(struct queue *queue, const struct redis_script *script,
+                              queue_done_cb *on_done, void *arg, struct error *err)
+{
+    struct queue_done_call *call = queue_done_call_new(queue, on_done, arg);
+    int code;
+
+    if (!call)
+        return error_set(err, -ENOMEM, "allocate a call");
+    code = queue_args_run(queue, script, QUEUE_KEY_COUNT, queue_on_number, call, err);
+    if (code < 0)
+        free(call);
+    return code;
 }

@@ -60,9 +60,9 @@ struct job {
     char *options_error; /* not NULL: opts could not be read, and why; the job must fail for good */
     uint64_t timestamp_ms; /* when it was added; wall */
     uint64_t priority;
-    uint64_t attempts_made;        /* `atm` before this attempt */
-    uint64_t attempts_started;     /* `ats`, this one included */
-    uint64_t stalled;              /* `stc` */
+    uint64_t attempts_made;    /* `atm` before this attempt */
+    uint64_t attempts_started; /* `ats`, this one included */
+    uint64_t stalled;          /* `stc` */
     uint64_t givebacks; /* `gbc`: how often it was given back because its process died; from 2 on it
                            runs alone in its process */
     struct bytes deferred_failure; /* `defa`: fail with this text without running */

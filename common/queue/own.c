@@ -25,38 +25,38 @@ static enum lock_answer lock_answer(char letter)
     return letter == 'E' ? LOCK_EXTENDED : letter == 'R' ? LOCK_RELOCKED : LOCK_LOST;
 }
 
-/* Both scripts answer with a number and a text of one letter a job: *out_letters is borrowed from
- * the reply. A text of another length is an answer to another question. */
-static struct call_result read_letters(enum redis_outcome outcome, const redisReply *reply,
-                                       const char *why, size_t count, struct bytes *out_letters)
+/* Both scripts answer a text of one letter a job. One of another length is an answer to another
+ * question. */
+static void check_letters(struct call_result *result, struct bytes letters, size_t count)
 {
-    struct call_result result = queue_call_result(outcome, reply, why, 2);
-
-    if (result.outcome != REDIS_REPLY)
-        return result;
-    *out_letters = queue_reply_bytes(reply->element[1]);
-    if (out_letters->len != count)
-        return queue_call_result(REDIS_REPLY, NULL, "", 2);
-    return result;
+    if (result->outcome == REDIS_REPLY && letters.len != count)
+        *result = queue_call_result(REDIS_REPLY, NULL, "", 1);
 }
+
+/* Elements of renew.lua's reply. */
+enum { RENEW_LIVE, RENEW_LETTERS, RENEW_FENCED, RENEW_ELEMENTS };
 
 static void on_renewed(struct redis *redis, enum redis_outcome outcome, const redisReply *reply,
                        const char *why, void *arg)
 {
     _cleanup_(freep) struct renew_call *call = arg;
-    struct bytes letters = { 0 };
-    struct call_result result = read_letters(outcome, reply, why, call->count, &letters);
+    struct call_result result = queue_call_result(outcome, reply, why, RENEW_ELEMENTS);
     enum lock_answer answers[QUEUE_RENEW_MAX];
+    struct bytes letters = { 0 };
 
     (void)redis;
+    if (result.outcome == REDIS_REPLY)
+        letters = queue_reply_bytes(reply->element[RENEW_LETTERS]);
+    check_letters(&result, letters, call->count);
     if (result.outcome != REDIS_REPLY) {
-        call->on_done(call->queue, &result, NULL, 0, 0, call->arg);
+        call->on_done(call->queue, &result, NULL, 0, 0, false, call->arg);
         return;
     }
     for (size_t i = 0; i < call->count; i++)
         answers[i] = lock_answer(letters.data[i]);
     call->on_done(call->queue, &result, answers, call->count,
-                  queue_reply_uint(reply->element[0], 1), call->arg);
+                  queue_reply_uint(reply->element[RENEW_LIVE], 1),
+                  queue_reply_uint(reply->element[RENEW_FENCED], 0) != 0, call->arg);
 }
 
 int queue_renew(struct queue *queue, const struct fetcher *fetcher, const struct job *const *jobs,
@@ -68,7 +68,7 @@ int queue_renew(struct queue *queue, const struct fetcher *fetcher, const struct
     if (count > QUEUE_RENEW_MAX)
         return error_set(err, -EINVAL, "renew %zu locks in one call: at most %d", count,
                          QUEUE_RENEW_MAX);
-    code = queue_args_begin(queue, QUEUE_ARGS_STANDARD + 4 + count * 3, err);
+    code = queue_args_begin(queue, QUEUE_ARGS_STANDARD + 4 + count * 3 + QUEUE_IDENTITY_ARGS, err);
     if (code < 0)
         return code;
     queue_args_add_standard(queue);
@@ -81,6 +81,7 @@ int queue_renew(struct queue *queue, const struct fetcher *fetcher, const struct
         queue_args_add_text(queue, jobs[i]->token);
         queue_args_add_uint(queue, jobs[i]->attempts_started);
     }
+    queue_args_add_identity(queue, fetcher->identity);
     call = malloc(sizeof(*call));
     if (!call)
         return error_set(err, -ENOMEM, "allocate a call");
@@ -120,30 +121,29 @@ static void on_outcomes(struct redis *redis, enum redis_outcome outcome, const r
                         const char *why, void *arg)
 {
     _cleanup_(freep) struct outcome_call *call = arg;
-    struct bytes letters = { 0 };
-    struct call_result result = read_letters(outcome, reply, why, call->count, &letters);
+    struct call_result result = queue_call_result(outcome, reply, why, 0);
+    struct bytes letters = queue_reply_bytes(reply);
 
     (void)redis;
+    check_letters(&result, letters, call->count);
     if (result.outcome != REDIS_REPLY) {
-        call->on_done(call->queue, &result, NULL, 0, 0, call->arg);
+        call->on_done(call->queue, &result, NULL, 0, call->arg);
         return;
     }
     for (size_t i = 0; i < call->count; i++)
         call->outcomes[i] = outcome_of(letters.data[i]);
-    call->on_done(call->queue, &result, call->outcomes, call->count,
-                  queue_reply_uint(reply->element[0], 0), call->arg);
+    call->on_done(call->queue, &result, call->outcomes, call->count, call->arg);
 }
 
 static int add_outcome(struct queue *queue, const struct fetcher *fetcher,
                        const struct job *const *settled, const uint64_t *settle_calls, size_t count,
-                       const struct job *const *known, size_t known_count, struct error *err)
+                       struct error *err)
 {
-    int code = queue_args_begin(queue, QUEUE_ARGS_STANDARD + 5 + count * 3 + known_count * 2, err);
+    int code = queue_args_begin(queue, QUEUE_ARGS_STANDARD + 3 + count * 3, err);
 
     if (code < 0)
         return code;
     queue_args_add_standard(queue);
-    queue_args_add_uint(queue, clock_wall_ms());
     queue_args_add_text(queue, fetcher->uuid);
     queue_args_add_uint(queue, fetcher->calls);
     queue_args_add_uint(queue, count);
@@ -152,25 +152,19 @@ static int add_outcome(struct queue *queue, const struct fetcher *fetcher,
         queue_args_add_text(queue, settled[i]->token);
         queue_args_add_uint(queue, settle_calls[i]);
     }
-    queue_args_add_uint(queue, known_count);
-    for (size_t i = 0; i < known_count; i++) {
-        queue_args_add_bytes(queue, known[i]->id);
-        queue_args_add_text(queue, known[i]->token);
-    }
     return 0;
 }
 
 int queue_outcome(struct queue *queue, const struct fetcher *fetcher,
                   const struct job *const *settled, const uint64_t *settle_calls, size_t count,
-                  const struct job *const *known, size_t known_count, queue_outcome_cb *on_done,
-                  void *arg, struct error *err)
+                  queue_outcome_cb *on_done, void *arg, struct error *err)
 {
     struct outcome_call *call;
     int code;
 
-    if (queue->turns_under_way > 0) /* what it fetches would look like strays */
+    if (queue->turns_under_way > 0) /* it would be refused, and its number is not known yet */
         return error_set(err, -EBUSY, "a call of this queue is still under way");
-    code = add_outcome(queue, fetcher, settled, settle_calls, count, known, known_count, err);
+    code = add_outcome(queue, fetcher, settled, settle_calls, count, err);
     if (code < 0)
         return code;
     call = malloc(sizeof(*call) + count * sizeof(call->outcomes[0]));
@@ -189,20 +183,6 @@ int queue_outcome(struct queue *queue, const struct fetcher *fetcher,
 /* ---- calls that answer with a number
  * -------------------------------------------------------------------- */
 
-static int run_for_number(struct queue *queue, const struct redis_script *script,
-                          queue_done_cb *on_done, void *arg, struct error *err)
-{
-    struct queue_done_call *call = queue_done_call_new(queue, on_done, arg);
-    int code;
-
-    if (!call)
-        return error_set(err, -ENOMEM, "allocate a call");
-    code = queue_args_run(queue, script, QUEUE_KEY_COUNT, queue_on_number, call, err);
-    if (code < 0)
-        free(call);
-    return code;
-}
-
 int queue_leave(struct queue *queue, const struct fetcher *fetcher, queue_done_cb *on_done,
                 void *arg, struct error *err)
 {
@@ -212,7 +192,7 @@ int queue_leave(struct queue *queue, const struct fetcher *fetcher, queue_done_c
         return code;
     queue_args_add_standard(queue);
     queue_args_add_text(queue, fetcher->uuid);
-    return run_for_number(queue, &queue_script_leave, on_done, arg, err);
+    return queue_args_run_for_number(queue, &queue_script_leave, on_done, arg, err);
 }
 
 int queue_check_stalled(struct queue *queue, uint64_t interval_ms, uint64_t max_stalled,
@@ -226,7 +206,7 @@ int queue_check_stalled(struct queue *queue, uint64_t interval_ms, uint64_t max_
     queue_args_add_uint(queue, clock_wall_ms());
     queue_args_add_uint(queue, interval_ms ? interval_ms : 1);
     queue_args_add_uint(queue, max_stalled);
-    return run_for_number(queue, &queue_script_stalled, on_done, arg, err);
+    return queue_args_run_for_number(queue, &queue_script_stalled, on_done, arg, err);
 }
 
 /* ---- waiting for work

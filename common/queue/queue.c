@@ -56,8 +56,9 @@ static void free_bytes(struct bytes *bytes)
 }
 
 /* Redis hashes the text between the first '{' and the next '}' when there is any, else the whole
- * key. A private key with that text (or else "<prefix>:<queue>") in its own braces lives on the
- * node of the queue, where one script can reach both. */
+ * key. A private key with that text (or else "<prefix>:<queue>") in its own braces lies on the node
+ * of the queue, where one script can reach both. Many queues may share a text in braces, so then
+ * their names follow: each queue has keys of its own. */
 static char *make_private_prefix(const char *prefix, const char *name)
 {
     _cleanup_(freep) char *qualified = text_format("%s:%s", prefix, name);
@@ -67,7 +68,7 @@ static char *make_private_prefix(const char *prefix, const char *name)
     if (!qualified)
         return NULL;
     if (close && close > open + 1)
-        return text_format("drover:{%.*s}:", (int)(close - open - 1), open + 1);
+        return text_format("drover:{%.*s}:%s:", (int)(close - open - 1), open + 1, qualified);
     return text_format("drover:{%s}:", qualified);
 }
 

@@ -21,8 +21,9 @@ void queue_free(struct queue *queue); /* no call may be under way */
 void queue_set_redis(struct queue *queue, struct redis *redis);
 const char *queue_name(const struct queue *queue);
 const char *queue_key_prefix(const struct queue *queue); /* "<prefix>:<name>:" */
-/* Key of drover's own, outside the queue's prefix but in its hash slot: "drover:{tag}:<suffix>".
- * malloc'ed. */
+/* Key of drover's own, outside the queue's prefix but in its hash slot, and of this queue alone:
+ * "drover:{<prefix>:<queue>}:<suffix>", or with braces in these names, whose text is the tag then,
+ * "drover:{tag}:<prefix>:<queue>:<suffix>". malloc'ed. */
 char *queue_private_key(const struct queue *queue, const char *suffix);
 /* CLIENT SETNAME of a worker's blocking connection, for getWorkers() (wire format 8.14); malloc'ed.
  */
@@ -129,7 +130,8 @@ struct fetch_want {
 
 /* What the fetch saw. */
 struct fetch_state {
-    uint64_t waiting;     /* wait + prioritized left behind */
+    uint64_t waiting;     /* wait + prioritized left behind; a fetch does not count those that it
+                             passed over because they must run alone */
     uint64_t active;      /* LLEN active, afterwards */
     uint64_t next_due_ms; /* wall time of the next delayed job; 0 none */
     uint64_t limit_ms;    /* rate limited: fetch again after so long; 0 not */

@@ -43,12 +43,12 @@ struct queue_args {
     size_t cap;                          /* of the three arrays */
 };
 
-struct options_cache; /* turn.c: parsed opts by their exact text */
+struct options_cache; /* fetched.c: parsed opts by their exact text */
 
 struct queue {
     char *name;
     struct bytes key_prefix;     /* "<prefix>:<name>:" */
-    struct bytes private_prefix; /* "drover:{tag}:" */
+    struct bytes private_prefix; /* of all keys of drover's own for this queue, see queue.c */
     struct bytes keys[QUEUE_KEY_COUNT];
     struct redis *redis; /* borrowed; NULL until known */
     struct queue_args args;
@@ -89,6 +89,9 @@ struct call_result queue_call_result(enum redis_outcome outcome, const redisRepl
 struct queue_done_call;
 struct queue_done_call *queue_done_call_new(struct queue *queue, queue_done_cb *on_done, void *arg);
 redis_reply_cb queue_on_number;
+/* Sends a script with the standard keys that answers a number. */
+MUST_CHECK int queue_args_run_for_number(struct queue *queue, const struct redis_script *script,
+                                         queue_done_cb *on_done, void *arg, struct error *err);
 
 /* Values of a reply. Elements that are missing or of another kind give the fallback. */
 struct bytes queue_reply_bytes(const redisReply *reply); /* absent for nil; borrowed */
@@ -98,4 +101,41 @@ uint64_t queue_reply_uint(const redisReply *reply, uint64_t fallback);
  */
 bool queue_is_key_name(const char *id, size_t len);
 
+/* ---- jobs out of answers (fetched.c)
+ * ----------------------------------------------------------------------------------- */
+
+#define QUEUE_TOKEN_BYTES sizeof(((struct job *)0)->token)
+
+/* The job of a row as turn.lua and adopt.lua answer it (lua/lib/job.lua), whose lock holds `token`;
+ * NULL: it is in the row (adopt.lua). Returns NULL when that is no row, or on no memory: such a job
+ * is not passed on, its lock runs out and the stalled check puts it back. */
+struct job *queue_read_job(struct queue *queue, const redisReply *row, const char *token);
 void options_cache_free(struct options_cache *cache);
+
+/* ---- deaths (recover.c)
+ * ----------------------------------------------------------------------------------- */
+
+/* "<ISO time UTC> <cause>", as it is kept in the history of a job; cut at the end of a character.
+ * Returns `out`. */
+#define QUEUE_DEATH_BYTES 256
+const char *queue_write_death(struct bytes cause, char out[QUEUE_DEATH_BYTES]);
+
+/* ---- walks through `active` (recover.c, adopt.c)
+ * A script looks at one piece of the list a call and answers where to go on (lua/lib/walk.lua); the
+ * caller repeats it with those anchors, out of the reply that it just got. */
+
+#define QUEUE_WALK_PIECE     500   /* ids looked at by one call */
+#define QUEUE_WALK_CALLS_MAX 10000 /* no honest list needs so many */
+
+void queue_args_add_elements(struct queue *queue, redisReply *const *elements, size_t count);
+/* How a walk ends whose next call could not be sent, and one of too many calls. `err` is borrowed.
+ */
+struct call_result queue_walk_unsent(const struct error *err);
+int queue_walk_check_calls(size_t calls, struct error *err);
+
+/* ---- the registry (registry.c)
+ * ----------------------------------------------------------------------------------- */
+
+/* Adds field and value of each field of a process' row; nothing without an identity. */
+#define QUEUE_IDENTITY_ARGS 32
+void queue_args_add_identity(struct queue *queue, const struct worker_identity *identity);

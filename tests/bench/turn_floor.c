@@ -145,7 +145,10 @@ int main(int argc, char **argv)
     bench.batch = number_arg(argc, argv, 2, 50);
     bench.in_flight = number_arg(argc, argv, 3, 2);
     bench.data_bytes = number_arg(argc, argv, 4, 200);
-    bench.fetcher = (struct fetcher){ "00000000-0000-4000-8000-000000000001", "bench", 30000, 0 };
+    bench.fetcher = (struct fetcher){ .uuid = "00000000-0000-4000-8000-000000000001",
+                                      .worker_name = "bench",
+                                      .lock_ms = 30000,
+                                      .max_givebacks = 3 };
     redis_server_start(&bench.server, NULL);
     prepare(&bench);
     endpoint.url = bench.server.url;

@@ -3,10 +3,11 @@
 -- KEYS  as lib/keys.lua
 -- ARGV  3 uuid
 -- Result  processes that still live
--- Bounds  three commands. Repeat: always.
+-- Bounds  five commands. Repeat: always.
 -- Condition: no call of this uuid is under way, for the number of its last one is forgotten.
 
 --- include lib/keys.lua
+--- include lib/registry.lua
 redis.call('DEL', private .. 'turn:' .. ARGV[3])
-redis.call('ZREM', private .. 'live', ARGV[3])
-return redis.call('ZCARD', private .. 'live')
+forget_worker(ARGV[3])
+return redis.call('ZCARD', k_live)

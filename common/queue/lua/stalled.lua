@@ -12,6 +12,7 @@
 local now, interval_ms, max_stalled = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 --- include lib/kinds.lua
 --- include lib/place.lua
+--- include lib/scheduler.lua
 
 local PIECE = 2000
 
@@ -26,19 +27,9 @@ local suspects = redis.call('SMEMBERS', k_stalled)
 redis.call('DEL', k_stalled)
 redis.call('SET', k_stalled_check, ARGV[3], 'PX', interval_ms)
 
--- A job of a scheduler may stall for ever: its chain must not end.
-local function is_scheduled(key)
-    local scheduler = redis.pcall('HGET', key, 'rjk')
-    if type(scheduler) ~= 'string' then
-        return false
-    end
-    return redis.call('EXISTS', P .. 'repeat:' .. scheduler) == 1
-        or type(redis.pcall('ZSCORE', P .. 'repeat', scheduler)) == 'string'
-end
-
 local function count_stall(key)
     local stalls = redis.pcall('HINCRBY', key, 'stc', 1)
-    if type(stalls) == 'number' and stalls > max_stalled and not is_scheduled(key) then
+    if type(stalls) == 'number' and stalls > max_stalled and not is_scheduled(redis.pcall('HGET', key, 'rjk')) then
         redis.pcall('HSET', key, 'defa', 'job stalled more than allowable limit')
     end
 end
@@ -61,6 +52,5 @@ for first = 1, #active, PIECE do
     redis.call('SADD', k_stalled, unpack(active, first, math.min(first + PIECE - 1, #active)))
 end
 mark(own)
-local events_max = tonumber(redis.call('HGET', k_meta, 'opts.maxLenEvents') or nil)
-redis.call('XTRIM', k_events, 'MAXLEN', '~', whole(math.max(events_max or 10000, 0)))
+trim_events()
 return put_back

@@ -6,7 +6,9 @@
 --        6 lock (ms)    7 name of the worker, "" none
 --        8 want: most jobs to fetch, 0 none     9 live processes of the queue, >= 1
 --       10 bytes of data and opts to stay within (one job is always taken)
---       11 number of jobs to settle, at most 64; then for each, in fetch order:
+--       11 how many counted deaths fail a job, >= 1
+--       12 1: fetch one job that must run alone and nothing else (lib/fetch.lua); 0: none of those
+--       13 number of jobs to settle, at most 64; then for each, in fetch order:
 --          id, token of its lock, kind, and by kind
 --            c complete      keep, returnvalue (JSON)
 --            f fail          keep, failedReason, stacktrace (JSON array or ""), most attempts
@@ -15,14 +17,15 @@
 --            l retry later   failedReason, stacktrace, delay (ms)
 --            d delay         delay (ms); no attempt
 --            g give back     no attempt; to the front
+--            G its death     as g, but counted (lib/giveback.lua): "<time> <cause>"
 --          keep: "" all, "0" none, else "count age limit", count -1 any, age in seconds or -1
--- Result  1 waiting (wait and prioritized)  2 active  3 due time (ms) of the first delayed job, 0 none
---         4 limited for (ms)  5 flags: 1 paused, 2 maxed, 4 more due, or more ids without
---         a job, than one call deals with: call again
+-- Result  1 waiting (wait and prioritized, without those passed over)  2 active  3 due time (ms) of the first delayed
+--         job, 0 none  4 limited for (ms)  5 flags: 1 paused, 2 maxed, 4 more due, or more ids without
+--         a job, than one call deals with: call again; 8 fenced: this process was declared dead, nothing was
+--         fetched; 16 alone: empty yourself, then fetch alone (lib/fetch.lua)
 --         6 ids without a job dropped  7 damaged jobs put into `failed` instead of being fetched
 --         8 0 when all jobs are settled, else an array: per job 0, a code of 5.7, or text: damaged, and why
---         then per fetched job an array: name, data, opts, timestamp, priority, atm, ats (before this
---         fetch), stc, defa, stacktrace, rjk, parentKey (nil when absent), id
+--         then per fetched job its row (lib/job.lua), ats as before this fetch
 -- Bounds  64 settled and 64 fetched jobs; PROMOTE_MAX promoted and LOOK_MAX ids looked at (lib/fetch.lua);
 --         TRIM_MAX removed by each keep rule (lib/keep.lua). An ordinary job costs 3 commands at its end, 4 at its fetch.
 -- Repeat  refused: the number of the last executed call is kept for an hour in drover:{tag}:turn:<uuid>,
@@ -33,20 +36,26 @@
 
 --- include lib/keys.lua
 local now_text, uuid, call_text, lock_ms, worker = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local want, live, bytes_max, count = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local want, live, bytes_max, count = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[13])
+local givebacks_max, alone = tonumber(ARGV[11]), ARGV[12] == '1'
 local now = tonumber(now_text)
 --- include lib/kinds.lua
 --- include lib/place.lua
 --- include lib/number.lua
+--- include lib/job.lua
 --- include lib/parent.lua
 --- include lib/dedup.lua
 --- include lib/condemn.lua
+--- include lib/scheduler.lua
+--- include lib/giveback.lua
+--- include lib/fence.lua
 
 -- ---- 1. Look. Nothing is written before all of it answered.
 
-local turn_key = private .. 'turn:' .. uuid
-local noted = redis.pcall('GET', turn_key)
-if type(noted) == 'string' then
+local turn_key, k_solo = private .. 'turn:' .. uuid, private .. 'solo'
+local found = redis.call('MGET', turn_key, fence_key(uuid))
+local noted, fenced = found[1], found[2] and true or false
+if noted then
     local last = string.match(noted, '^%d+/(%d+)$') or noted
     if (tonumber(last) or 0) >= tonumber(call_text) then
         return redis.error_reply('LATE call ' .. call_text .. ' of ' .. uuid .. ' came after its outcome was settled')
@@ -80,6 +89,9 @@ own.paused = settings[1] and true or false
 own.concurrency = tonumber(settings[2] or nil)
 own.settings_read = true
 
+if fenced then
+    want = 0
+end
 redis.call('DEL', turn_key)
 redis.call('SET', turn_key, call_text, 'EX', '3600')
 
@@ -88,7 +100,7 @@ redis.call('SET', turn_key, call_text, 'EX', '3600')
 
 -- ---- 2. Settle.
 
-local STRIDE = { c = 5, f = 7, x = 7, r = 5, R = 5, l = 6, d = 4, g = 3 }
+local STRIDE = { c = 5, f = 7, x = 7, r = 5, R = 5, l = 6, d = 4, g = 3, G = 4 }
 local ids, keys, tokens, kinds, offsets, lock_keys = {}, {}, {}, {}, {}, {}
 local codes, all_settled, ended = {}, true, false
 local added_completed, given_back = {}, {}
@@ -137,6 +149,12 @@ local function note_attempt(job, reason, stacktrace)
     end
 end
 
+local function condemn_ours(job, reason, stacktrace)
+    condemn(job.id, reason, stacktrace)
+    ended = true
+    return reason
+end
+
 -- By kind: what to do once the job has left `active`. `at` is the place of the kind's first argument.
 local WRITE = {
     c = function(job, at)
@@ -175,6 +193,15 @@ local WRITE = {
 }
 WRITE.R = WRITE.r
 
+function WRITE.G(job, at)
+    local reason = count_death(job.key, ARGV[at], givebacks_max)
+    if reason then
+        condemn_ours(job, reason)
+    else
+        WRITE.g(job)
+    end
+end
+
 -- The code of 5.7 that refuses to complete a job with children; what is wrong with them; nil.
 local function children_code(key)
     local pending, failed = redis.pcall('SCARD', key .. ':dependencies'), redis.pcall('ZCARD', key .. ':unsuccessful')
@@ -189,7 +216,7 @@ local function children_code(key)
     end
 end
 
-local PLACED_BY_PRIORITY = { r = true, R = true, g = true }
+local PLACED_BY_PRIORITY = { r = true, R = true, g = true, G = true }
 
 -- Reads what the job's end needs into `job`; returns what is wrong, or nil. Its key is a hash.
 local function read_job(job)
@@ -211,12 +238,6 @@ local function read_job(job)
         job.plan, problem = dedup_plan(found[6])
     end
     return problem
-end
-
-local function condemn_ours(job, reason, stacktrace)
-    condemn(job.id, reason, stacktrace)
-    ended = true
-    return reason
 end
 
 -- One job on its own: everything is checked, then it is written. Returns its code, or a text.
@@ -310,7 +331,7 @@ local function settle_ordinary(at, fields)
 end
 
 local function read_settles()
-    local at = 12
+    local at = 14
     for i = 1, count do
         local id, kind = ARGV[at], ARGV[at + 2]
         local key = P .. id
@@ -416,8 +437,8 @@ if count > 0 or head[2] then
 end
 local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'
 
--- Markers (3.10): whoever takes wakes the next, as long as something is left; so does whoever makes
--- room in a queue that was full.
+-- Markers (3.10): whoever takes wakes the next, as long as something is left (also when we pass it over: a stock
+-- worker may run it); so does whoever makes room in a queue that was full.
 local left = waiting + prioritized > 0
 if left and (#taken > 0 or own.work or ghosts + quarantined > 0 or (own.concurrency and ended)) and not own.paused
     and (not maxed or #taken > 0) then
@@ -444,8 +465,10 @@ if count > 0 or #taken > 0 then
     redis.call('XTRIM', k_events, 'MAXLEN', '~', whole(math.max(events_max or 10000, 0)))
 end
 
-local flags = (own.paused and 1 or 0) + (maxed and 2 or 0) + (more and 4 or 0)
-local reply = { waiting + prioritized, active, due, limited, flags, ghosts, quarantined, all_settled and 0 or codes }
+local flags = (own.paused and 1 or 0) + (maxed and 2 or 0) + (more and 4 or 0) + (fenced and 8 or 0)
+    + (claimed and 16 or 0)
+local reply = { waiting + prioritized - passed_over, active, due, limited, flags, ghosts, quarantined,
+    all_settled and 0 or codes }
 for at = 1, #taken do
     reply[8 + at] = taken[at]
 end

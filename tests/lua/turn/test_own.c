@@ -37,57 +37,31 @@ Test(renew, answers)
 Test(outcome, interleavings)
 {
     static const struct scenario rows[] = {
-        { "executed", "active 1\nturn n=2 ; c 1\noutcome 2 1 U:1 2\nreply 0 D\nis $turn:U 2/2\n" },
+        { "executed", "active 1\nturn n=2 ; c 1\noutcome 2 1 U:1 2\nreply D\nis $turn:U 2/2\n" },
         { "executed, but the job was no longer ours",
-          "active 1\n+ SET :1:lock V:1\nturn n=2 ; c 1\noutcome 2 1 U:1 2\nreply 0 D\n" },
+          "active 1\n+ SET :1:lock V:1\nturn n=2 ; c 1\noutcome 2 1 U:1 2\nreply D\n" },
         { "executed and refused: children pending",
-          "active 1\n+ SADD :1:dependencies x\nturn n=2 ; c 1\noutcome 2 1 U:1 2\nreply 0 M\n" },
+          "active 1\n+ SADD :1:dependencies x\nturn n=2 ; c 1\noutcome 2 1 U:1 2\nreply M\n" },
         { "not executed: still mine",
-          "active 1\noutcome 2 1 U:1 2\nreply 0 M\nis $turn:U 0/2\nttl $turn:U\n" },
+          "active 1\noutcome 2 1 U:1 2\nreply M\nis $turn:U 0/2\nttl $turn:U\n" },
         { "not executed, then it arrives: nothing happens",
           "active 1\nfill w 1\noutcome 2 1 U:1 2\nturn n=2 want=1 ; c 1\nis :active 1\nis :wait "
           "w1\nis :1:lock U:1\nis :completed -\n"
           "turn n=3 ; c 1\nreply waiting=1 codes=ok jobs=\nis :completed 1=1000000\n" },
-        { "asked twice: the same answers", "active 1\noutcome 2 1 U:1 2\nreply 0 M\noutcome 2 1 "
-                                           "U:1 2\nreply 0 M\nis $turn:U 0/2\n" },
+        { "asked twice: the same answers", "active 1\noutcome 2 1 U:1 2\nreply M\noutcome 2 1 "
+                                           "U:1 2\nreply M\nis $turn:U 0/2\n" },
         { "asked twice, lock gone: still free, not done",
-          "active 1\noutcome 2 1 U:1 2\n+ DEL :1:lock\noutcome 2 1 U:1 2\nreply 0 F\n" },
+          "active 1\noutcome 2 1 U:1 2\n+ DEL :1:lock\noutcome 2 1 U:1 2\nreply F\n" },
         { "two lost calls, the first executed", "active 1\nactive 2\nturn n=2 ; c 1\noutcome 3 1 "
-                                                "U:1 2 2 U:1 3\nreply 0 DM\nis $turn:U 2/3\n" },
-        { "lock expired, nobody took it",
-          "active 1\n+ DEL :1:lock\noutcome 2 1 U:1 2\nreply 0 F\n" },
+                                                "U:1 2 2 U:1 3\nreply DM\nis $turn:U 2/3\n" },
+        { "lock expired, nobody took it", "active 1\n+ DEL :1:lock\noutcome 2 1 U:1 2\nreply F\n" },
         { "lock expired, put back",
-          "active 1\n+ DEL :1:lock :active\n+ LPUSH :wait 1\noutcome 2 1 U:1 2\nreply 0 N\n" },
-        { "taken by another", "active 1\n+ SET :1:lock V:3\noutcome 2 1 U:1 2\nreply 0 N\n" },
-        { "the job is gone", "outcome 2 1 U:1 2\nreply 0 N\n" },
+          "active 1\n+ DEL :1:lock :active\n+ LPUSH :wait 1\noutcome 2 1 U:1 2\nreply N\n" },
+        { "taken by another", "active 1\n+ SET :1:lock V:3\noutcome 2 1 U:1 2\nreply N\n" },
+        { "the job is gone", "outcome 2 1 U:1 2\nreply N\n" },
         { "the number never goes down", "turn n=9\noutcome 4\nis $turn:U 9/9\n" },
-        { "strays go back, the first fetched is next",
-          "fill w 4\nturn n=2 want=3\nevents active jobId=w1 prev=waiting | active jobId=w2 "
-          "prev=waiting | active jobId=w3 prev=waiting\n"
-          "outcome 2\nreply 3 \nis :wait w4 w3 w2 w1\nis :active -\nis :w1:lock -\nfield w1 atm "
-          "-\nis :marker 0=0\n"
-          "events waiting jobId=w3 prev=active | waiting jobId=w2 prev=active | waiting jobId=w1 "
-          "prev=active\n" },
-        { "known ones stay", "fill w 2\nturn n=2 want=2\noutcome 2 known w1 U:2\nreply 1 \nis "
-                             ":active w1\nis :wait w2\n" },
-        { "settled ones that are still ours are no strays",
-          "active 1\noutcome 2 1 U:1 2\nreply 0 M\nis :active 1\n" },
-        { "a job settled and fetched again by the lost call is a stray",
-          "active 1\nturn n=2 want=1 ; r 1\nis :1:lock U:2\noutcome 2 1 U:1 2\nreply 1 D\nis :wait "
-          "1\nis :active -\n" },
-        { "others' jobs are left alone", "active 1\n+ SET :1:lock V:1\nactive 2\n+ SET :2:lock "
-                                         "UX:1\noutcome 2\nreply 0 \nis :active 2 1\n" },
-        { "strays with a priority", "job p priority=2\n+ ZADD :prioritized 8589934593 p\nturn n=2 "
-                                    "want=1\noutcome 2\nreply 1 \nis :prioritized p=8589934592\n" },
-        { "strays on a paused queue", "fill w 1\nturn n=2 want=1\n+ HSET :meta paused 1\noutcome "
-                                      "2\nreply 1 \nis :paused w1\nis :marker -\n" },
-        { "a stray without a job", "fill w 1\nturn n=2 want=1\n+ DEL :w1\noutcome 2\nreply 1 \nis "
-                                   ":active -\nis :wait -\nis :w1:lock -\n" },
-        { "a damaged stray goes back and is found out later",
-          "fill w 1\nturn n=2 want=1\n+ DEL :w1\n+ SET :w1 x\noutcome 2\nreply 1 \nis :wait "
-          "w1\nturn want=1\nreply damaged=1 codes=ok jobs=\nis :failed w1=1000000\n" },
         { "after the memory of the server is gone",
-          "active 1\nturn n=5\n+ DEL $turn:U\noutcome 6 1 U:1 6\nreply 0 M\nis $turn:U 0/6\n" },
+          "active 1\nturn n=5\n+ DEL $turn:U\noutcome 6 1 U:1 6\nreply M\nis $turn:U 0/6\n" },
     };
     SCENARIOS(rows);
 }

@@ -21,10 +21,24 @@ Test(server, full_memory)
           "fill w 1\n" FULL "turn want=1\nreply active=1 codes=ok jobs=w1\n" ROOM },
         { "renew and relock",
           "active 1\nactive 2\n+ DEL :2:lock\n" FULL "renew 1 U:1 1 2 U:1 1\nreply 1 ER\n" ROOM },
-        { "outcome",
-          "fill w 1\nactive 1\nturn n=2 want=1\n" FULL "outcome 3 1 U:1 3\nreply 1 M\n" ROOM },
+        { "outcome", "active 1\nturn n=2\n" FULL "outcome 3 1 U:1 3\nreply M\n" ROOM },
         { "stalled",
           "active 1\n+ SADD :stalled 1\n+ DEL :1:lock\n" FULL "stalled 1\nreply 1\n" ROOM },
+        { "recover",
+          "active 1\nactive 2\n" FULL "recover death=why most=2\nreply back=2 failed=0\n" ROOM
+          "is :wait 2 1\nis $fence:U 1\nfield 1 gbc 1\n" },
+        { "recover: one that fails",
+          "active 1\n" FULL "recover death=why most=1\nreply back=0 failed=1\n" ROOM
+          "is :failed 1=1000000\n" },
+        { "adopt and give back",
+          "fill w 2\nturn n=2 want=2\n" FULL "adopt want=1\nreply back=1 jobs=w2\n" ROOM },
+        { "fence", FULL "fence U\nreply 0\n" ROOM "is $fence:U 1\n" },
+        { "a row of the registry", FULL "renew row host h\nreply 1 \n" ROOM "ttl $worker:U\n" },
+        { "a counted give-back",
+          "active 1\n" FULL "turn ; G 1\nreply waiting=1 codes=ok jobs=\n" ROOM },
+        { "passing over and claiming",
+          "job s gbc=2\n+ LPUSH :wait s\nfill w 1\n" FULL
+          "turn want=5\nreply active=1 flags=16 codes=ok jobs=w1\n" ROOM "is $solo U\n" },
         { "a damaged job", "active 1 atm=x\nactive 2\n" FULL
                            "turn ; c 1 ; c 2\nreply codes=damaged,0 jobs=\n" ROOM },
     };
@@ -44,6 +58,10 @@ Test(server, read_only)
         { "renew", "active 1\n" REPLICA "renew 1 U:1 1\nrefused READONLY\n" MASTER "is $live -\n" },
         { "outcome",
           "active 1\n" REPLICA "outcome 2 1 U:1 2\nrefused READONLY\n" MASTER "is $turn:U -\n" },
+        { "recover", "active 1\n" REPLICA "recover\nrefused READONLY\n" MASTER
+                     "is $fence:U -\nis :1:lock U:1\n" },
+        { "adopt", "fill w 1\nturn n=2 want=1\n" REPLICA "adopt want=0\nrefused READONLY\n" MASTER
+                   "is :active w1\n" },
         { "stalled", "active 1\n+ SADD :stalled 1\n+ DEL :1:lock\n" REPLICA
                      "stalled 1\nrefused READONLY\n" MASTER
                      "is :active 1\nis :stalled 1\nis :stalled-check -\n" },
@@ -54,8 +72,12 @@ Test(server, read_only)
 Test(server, scripts_see_errors_of_lists_of_a_wrong_kind_before_they_write)
 {
     static const struct scenario rows[] = {
-        { "outcome", "active 1\n+ SET :prioritized x\noutcome 2 1 U:1 2\nrefused WRONGTYPE\nis "
-                     "$turn:U -\nloose\n" },
+        { "recover: but for the fence", "active 1\n+ SET :prioritized x\nrecover\nrefused "
+                                        "WRONGTYPE\nis :1:lock U:1\nis $fence:U 1\nloose\n" },
+        { "recover: a set of failed jobs that is none",
+          "active 1\n+ SET :failed x\nrecover\nrefused WRONGTYPE\nis :1:lock U:1\nloose\n" },
+        { "adopt", "active 1\n+ SET :prioritized x\nadopt want=1\nrefused WRONGTYPE\nis "
+                   ":1:lock U:1\nloose\n" },
         { "stalled", "active 1\n+ SET :prioritized x\nstalled 1\nrefused WRONGTYPE\nis "
                      ":stalled-check -\nloose\n" },
     };

@@ -11,10 +11,13 @@ Test(queue, names)
         const char *prefix, *name, *key_prefix, *private_key, *client, *named_client;
     } rows[] = {
         { "bull", "w1", "bull:w1:", "drover:{bull:w1}:live", "bull:dzE=", "bull:dzE=:w:wk1" },
-        { "bull", "{x}", "bull:{x}:", "drover:{x}:live", "bull:e3h9", "bull:e3h9:w:wk1" },
-        { "{bull}", "q", "{bull}:q:", "drover:{bull}:live", "{bull}:cQ==", "{bull}:cQ==:w:wk1" },
-        { "a{b", "c}d", "a{b:c}d:", "drover:{b:c}:live", "a{b:Y31k", "a{b:Y31k:w:wk1" },
+        { "bull", "{x}", "bull:{x}:", "drover:{x}:bull:{x}:live", "bull:e3h9", "bull:e3h9:w:wk1" },
+        { "{bull}", "q", "{bull}:q:", "drover:{bull}:{bull}:q:live",
+          "{bull}:cQ==", "{bull}:cQ==:w:wk1" },
+        { "a{b", "c}d", "a{b:c}d:", "drover:{b:c}:a{b:c}d:live", "a{b:Y31k", "a{b:Y31k:w:wk1" },
         { "bull", "{}x", "bull:{}x:", "drover:{bull:{}x}:live", "bull:e314", "bull:e314:w:wk1" },
+        { "{bull}", "r", "{bull}:r:", "drover:{bull}:{bull}:r:live",
+          "{bull}:cg==", "{bull}:cg==:w:wk1" },
         { "my:pre", "q", "my:pre:q:", "drover:{my:pre:q}:live",
           "my:pre:cQ==", "my:pre:cQ==:w:wk1" },
     };

@@ -25,6 +25,11 @@ local function whole_problem(name, text)
     end
 end
 
+-- A whole number from a hash of ours or of a peer; what is not one counts as 0.
+local function lenient(text)
+    return text and is_whole(text) and tonumber(text) or 0
+end
+
 local following = { [false] = '1', ['0'] = '1', ['1'] = '2', ['2'] = '3' }
 
 -- text: is_whole. The next number, as text.

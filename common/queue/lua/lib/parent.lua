@@ -49,11 +49,6 @@ local function parent_problem(parent)
     return parents[key] or nil
 end
 
--- A whole number from a hash of ours or of a peer; what is not one counts as 0.
-local function lenient(text)
-    return text and is_whole(text) and tonumber(text) or 0
-end
-
 local function parent_put(parent, priority)
     put_waiting(parent.queue, parent.id, priority, priority == 0)
     tell(parent.queue, 'waiting', 'jobId', parent.id, 'prev', 'waiting-children')

@@ -116,3 +116,9 @@ local function mark(queue)
 end
 
 local own = queue_at(P)
+
+-- Once a call that wrote events (3.9).
+local function trim_events()
+    local events_max = tonumber(redis.call('HGET', k_meta, 'opts.maxLenEvents') or nil)
+    redis.pcall('XTRIM', k_events, 'MAXLEN', '~', whole(math.max(events_max or 10000, 0)))
+end
