@@ -17,7 +17,7 @@ JOB_SUFFIXES = {"lock": "string", "logs": "list", "dependencies": "set", "proces
 JOB_FIELDS = {"name", "data", "opts", "timestamp", "delay", "priority", "parentKey", "parent", "rjk", "deid",
               "processedOn", "pb", "ats", "atm", "progress", "returnvalue", "failedReason", "stacktrace",
               "finishedOn", "stc", "defa", "nrjid", "tm", "gbc", "gbh"}
-INTEGERS = ("timestamp", "delay", "priority", "processedOn", "finishedOn", "ats", "atm", "stc")
+INTEGERS = ("timestamp", "delay", "priority", "processedOn", "finishedOn", "ats", "atm", "stc", "gbc")
 PREFIXED = ("repeat:", "de:", "dn:", "metrics:")
 SAMPLE_MAX = 8
 
