@@ -16,6 +16,7 @@ static const struct {
     { EXIT_CODE_UNAVAILABLE, false, "unavailable" },
     { EXIT_CODE_SOFTWARE, false, "software" },
     { EXIT_CODE_SUPERVISOR_LOST, false, "supervisor lost" },
+    { EXIT_CODE_FENCED, false, "fenced" },
     { EXIT_CODE_CONFIG, true, "config" },
 };
 
