@@ -80,7 +80,7 @@ Test(locks, unproven_lock_stops_the_job_and_drops_the_result)
     cr_assert(eq(uint, running(1)->hard, 1));
     complete(1);
     step();
-    cr_assert(eq(u64, status().lost, 1), "even though it completed");
+    cr_assert(eq(u64, shown(SCOREBOARD_LOST), 1), "even though it completed");
     engine_set_redis(rig.engine, true);
     step();
     cr_assert(eq(sz, open_calls(FAKE_TURN), 0), "nothing is settled");
@@ -100,7 +100,7 @@ Test(locks, unproven_lock_lets_the_job_finish_and_then_proves)
     answer_renew(open_call(FAKE_RENEW), relocked);
     cr_assert(eq(str, open_call(FAKE_TURN)->settles[0].id, (char *)"1"));
     answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
-    cr_assert(eq(u64, status().completed, 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_COMPLETED), 1));
 }
 
 Test(locks, finished_job_of_another_is_dropped)
@@ -111,7 +111,7 @@ Test(locks, finished_job_of_another_is_dropped)
     engine_set_redis(rig.engine, true);
     step();
     answer_renew(open_call(FAKE_RENEW), lost);
-    cr_assert(eq(u64, status().lost, 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_LOST), 1));
     cr_assert(eq(sz, open_calls(FAKE_TURN), 0));
 }
 
@@ -153,7 +153,7 @@ Test(locks, lock_taken_by_another_stops_the_job)
     cr_assert(eq(uint, running(1)->soft, 1));
     end_run(1, HANDLER_CANCELLED);
     step();
-    cr_assert(eq(u64, status().lost, 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_LOST), 1));
     cr_assert(eq(sz, count_running(), 0));
 }
 

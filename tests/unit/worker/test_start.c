@@ -183,8 +183,8 @@ Test(start, counters_of_all_ends)
     end_run(4, HANDLER_FAILED_FINAL);
     step();
     answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
-    cr_assert(eq(u64, status().completed, 1));
-    cr_assert(eq(u64, status().failed, 2));
-    cr_assert(eq(u64, status().retried, 1));
-    cr_assert(eq(u64, status().slots, 4));
+    cr_assert(eq(u64, shown(SCOREBOARD_COMPLETED), 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_FAILED), 2));
+    cr_assert(eq(u64, shown(SCOREBOARD_RETRIED), 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_JOB_SLOTS), 4));
 }

@@ -50,7 +50,7 @@ Test(stop, drain_fetches_no_more)
     answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
     leave();
     cr_assert(rig.ended);
-    cr_assert(eq(u64, status().completed, 2));
+    cr_assert(eq(u64, shown(SCOREBOARD_COMPLETED), 2));
 }
 
 Test(stop, jobs_that_arrive_during_a_drain_are_given_back)
