@@ -87,6 +87,28 @@ Test(locks, unproven_lock_stops_the_job_and_drops_the_result)
     cr_assert(eq(sz, open_calls(FAKE_WAIT), 1), "the slot is free again");
 }
 
+/* So that whoever gets the job when the lock has ended does not meet it here. */
+Test(locks, unproven_lock_kills_before_its_end)
+{
+    rig.types[0].kill_grace_ms = 60000;
+    run_one_and_lose_redis(CONFIG_LOCK_LOST_STOP);
+    pass_ms(28000);
+    cr_assert(eq(int, (int)running(1)->why, (int)HANDLER_WHY_LOST));
+    cr_assert(le(u64, running(1)->grace_ms, 1500));
+    cr_assert(eq(uint, running(1)->hard, 0));
+    pass_ms(1500);
+    cr_assert(eq(uint, running(1)->hard, 1), "half a second is left");
+}
+
+/* The machine slept through the lock's end: there is no time left to be polite. */
+Test(locks, lock_that_has_ended_kills_at_once)
+{
+    run_one_and_lose_redis(CONFIG_LOCK_LOST_STOP);
+    pass_ms(100000);
+    pass_ms(1);
+    cr_assert(eq(uint, running(1)->hard, 1));
+}
+
 Test(locks, unproven_lock_lets_the_job_finish_and_then_proves)
 {
     run_one_and_lose_redis(CONFIG_LOCK_LOST_FINISH);
