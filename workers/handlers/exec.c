@@ -72,8 +72,8 @@ static void free_handler(struct handler *handler)
     free(handler);
 }
 
-static int exec_open(uv_loop_t *loop, const struct config_handler *config,
-                     struct handler **out_handler, struct error *err)
+static int exec_open(const struct handler_setup *setup, struct handler **out_handler,
+                     struct error *err)
 {
     struct handler *handler = calloc(1, sizeof(*handler));
     int r = -ENOMEM;
@@ -89,9 +89,9 @@ static int exec_open(uv_loop_t *loop, const struct config_handler *config,
             free_handler(handler);
         return r;
     }
-    handler->loop = loop;
-    handler->config = config;
-    (void)uv_idle_init(loop, &handler->starter); /* always succeeds */
+    handler->loop = setup->loop;
+    handler->config = setup->config;
+    (void)uv_idle_init(setup->loop, &handler->starter); /* always succeeds */
     handler->starter.data = handler;
     *out_handler = handler;
     return 0;
@@ -510,8 +510,10 @@ static int exec_start(struct handler *handler, const struct handler_input *input
     return 0;
 }
 
-static void exec_cancel(struct handler_run *run, enum handler_cancel how)
+static void exec_cancel(struct handler_run *run, enum handler_cancel how,
+                        enum handler_cancel_why why, uint64_t grace_ms)
 {
+    (void)why, (void)grace_ms;
     if (run->place == RUN_ENDING)
         return; /* it ended by itself; its outcome is on the way */
     run->end.cancelled = true;

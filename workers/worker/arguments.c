@@ -5,19 +5,24 @@
 
 #include "common/base/text.h"
 #include "common/base/uuid.h"
+#include "common/scoreboard/scoreboard.h"
 
 const char worker_usage[] =
     "Usage: drover-worker --queue NAME --slot N --uuid UUID --generation G --slots N\n"
+    "                     [--board INDEX] [--master UUID]\n"
     "\n"
-    "Runs the jobs of one queue. droverd starts it, with its channel at descriptor 3 and the\n"
-    "checked configuration as sealed memory at descriptor 4; it is not meant to be started by "
-    "hand.\n"
+    "Runs the jobs of one queue. droverd starts it, with its channel at descriptor 3, the\n"
+    "checked configuration as sealed memory at descriptor 4 and the scoreboard at descriptor 5;\n"
+    "it is not meant to be started by hand.\n"
     "\n"
     "  --queue NAME      a queue of the configuration\n"
     "  --slot N          which of the queue's processes this is, from 0\n"
     "  --uuid UUID       identity of this start: the first part of its locks' tokens\n"
     "  --generation G    of the configuration, for logs and the process title\n"
     "  --slots N         jobs at once in this process\n"
+    "  --board INDEX     its slot of the scoreboard; without it nothing is shown there\n"
+    "  --master UUID     identity of this run of droverd: what another run left behind on this\n"
+    "                    host is given back; without it nothing is\n"
     "  --help, --version\n";
 
 enum argument_kind { ARGUMENT_TEXT, ARGUMENT_NUMBER };
@@ -32,6 +37,8 @@ static const struct {
     { "--slot", ARGUMENT_NUMBER, offsetof(struct worker_arguments, slot) },
     { "--generation", ARGUMENT_NUMBER, offsetof(struct worker_arguments, generation) },
     { "--slots", ARGUMENT_NUMBER, offsetof(struct worker_arguments, slots) },
+    { "--board", ARGUMENT_NUMBER, offsetof(struct worker_arguments, board) },
+    { "--master", ARGUMENT_TEXT, offsetof(struct worker_arguments, master) },
 };
 
 static int take_value(size_t row, const char *value, struct worker_arguments *out,
@@ -72,13 +79,17 @@ static int check(const struct worker_arguments *out, struct error *err)
                          out->uuid ? out->uuid : "(missing)");
     if (out->slots == 0 || out->slots > WORKER_SLOTS_MAX)
         return error_set(err, -EINVAL, "--slots must be 1 to %d", WORKER_SLOTS_MAX);
+    if (out->board != WORKER_NO_BOARD && out->board >= SCOREBOARD_SLOTS)
+        return error_set(err, -EINVAL, "--board must be 0 to %d", SCOREBOARD_SLOTS - 1);
+    if (out->master && !uuid_is_valid(out->master))
+        return error_set(err, -EINVAL, "--master %s: not a UUID", out->master);
     return 0;
 }
 
 int worker_arguments_parse(int argc, char *const *argv, struct worker_arguments *out,
                            struct error *err)
 {
-    struct worker_arguments parsed = { 0 };
+    struct worker_arguments parsed = { .board = WORKER_NO_BOARD };
     size_t row = 0;
 
     for (int i = 1; i < argc; i++) {

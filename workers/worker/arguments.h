@@ -11,10 +11,13 @@ struct worker_arguments {
     uint64_t slot;       /* which of the queue's processes, from 0 */
     uint64_t generation; /* of the configuration */
     uint64_t slots;      /* jobs at once in this process, 1 … WORKER_SLOTS_MAX */
+    uint64_t board;      /* its slot of the scoreboard; WORKER_NO_BOARD when not given */
+    const char *master;  /* uuid of the run of the master; NULL when not given */
     bool help, version;
 };
 
 #define WORKER_SLOTS_MAX 100000
+#define WORKER_NO_BOARD  UINT64_MAX
 
 extern const char worker_usage[];
 

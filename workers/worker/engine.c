@@ -7,12 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "workers/worker/engine_state.h"
-
-#define STOP_GRACE_MAX_MS 2000 /* of a handler that is stopped: systemd waits for all of us */
-#define SEEN_DEAD_MS      1000 /* after the hard rung; then the job is left to its lock */
-#define SETTLE_LAST_MS \
-    1500 /* for the last calls: with LEAVE_MS all stay below the 6 s of the master */
-#define LEAVE_MS 1000
+#include "workers/worker/stop_budget.h"
 
 static const char *const phase_names[] = {
     [ENGINE_SERVING] = "serving", [ENGINE_DRAINING] = "draining", [ENGINE_STOPPING] = "stopping",
@@ -39,6 +34,52 @@ static void set_phase(struct engine *engine, enum engine_phase next)
     engine_touch(engine);
 }
 
+/* ---- the handlers as a whole */
+
+static size_t bindings_count(const struct engine *engine)
+{
+    return engine->config->types_count + 1;
+}
+
+static void tell_handlers_drain(struct engine *engine, uint64_t timeout_ms)
+{
+    for (size_t i = 0; i < bindings_count(engine); i++) {
+        const struct engine_binding *binding = &engine->options.bindings[i];
+
+        if (binding->kind && binding->kind->drain)
+            binding->kind->drain(binding->handler, timeout_ms);
+    }
+}
+
+static void tell_handlers_slots(struct engine *engine, size_t slots)
+{
+    for (size_t i = 0; i < bindings_count(engine); i++) {
+        const struct engine_binding *binding = &engine->options.bindings[i];
+
+        if (binding->kind && binding->kind->resize)
+            binding->kind->resize(binding->handler, slots);
+    }
+}
+
+/* Room for all slots and for what calls in flight bring in excess. */
+static size_t most_runs(size_t slots)
+{
+    return slots + (size_t)ENGINE_CALLS * QUEUE_TURN_MAX;
+}
+
+void engine_resize(struct engine *engine, size_t slots)
+{
+    assert(slots > 0);
+    if (slots == engine->options.slots)
+        return;
+    log_info("worker.resized", LOG_UINT("from", engine->options.slots), LOG_UINT("slots", slots),
+             LOG_UINT("running", engine->runs.in_state[RUN_RUNNING]));
+    engine->options.slots = slots;
+    runs_allow(&engine->runs, most_runs(slots));
+    tell_handlers_slots(engine, slots);
+    engine_touch(engine);
+}
+
 /* ---- drain, stop, leave */
 
 void engine_drain(struct engine *engine, uint64_t timeout_ms)
@@ -50,6 +91,7 @@ void engine_drain(struct engine *engine, uint64_t timeout_ms)
     engine->drain_until_ms = engine_earlier(engine->drain_until_ms, until_ms);
     if (engine->phase == ENGINE_SERVING)
         set_phase(engine, ENGINE_DRAINING);
+    tell_handlers_drain(engine, timeout_ms);
     engine_touch(engine);
 }
 
@@ -65,13 +107,41 @@ void engine_stop(struct engine *engine)
     if (engine->phase >= ENGINE_STOPPING)
         return;
     set_phase(engine, ENGINE_STOPPING);
-    for (size_t i = 0; i < engine->runs.count; i++) {
-        struct run *run = &engine->runs.all[i];
-
+    tell_handlers_drain(engine, STOP_GRACE_MAX_MS);
+    RUNS_EACH (&engine->runs, run) {
         if (run->state == RUN_RUNNING)
             engine_cancel(run, RUN_CAUSE_STOP, stop_grace_ms(run));
     }
-    engine->give_up_ms = clock_now_ms() + STOP_GRACE_MAX_MS + SEEN_DEAD_MS + SETTLE_LAST_MS;
+    engine->give_up_ms = clock_now_ms() + STOP_GRACE_MAX_MS + STOP_SEEN_DEAD_MS + STOP_SETTLE_MS;
+}
+
+/* What has finished may still be settled: whether it is ours, its lock decides. What runs may be
+ * another's by now, whatever on_lock_lost says of locks that are only unproven. */
+void engine_fence(struct engine *engine)
+{
+    if (engine->fenced)
+        return;
+    engine->fenced = true;
+    log_warn("worker.fenced", LOG_UINT("running", engine->runs.in_state[RUN_RUNNING]),
+             LOG_UINT("held", runs_held(&engine->runs)),
+             LOG_STR("why", "declared dead by others, who give its jobs to the living"));
+    RUNS_EACH (&engine->runs, run) {
+        if (run->state == RUN_RUNNING)
+            engine_cancel(run, RUN_CAUSE_LOST, stop_grace_ms(run));
+    }
+    engine_stop(engine);
+    engine_touch(engine);
+}
+
+void engine_count(struct engine *engine, enum settle_kind kind)
+{
+    struct tally *tally = &engine->tally;
+
+    tally->completed += kind == SETTLE_COMPLETE;
+    tally->failed += kind == SETTLE_FAIL;
+    tally->retried += kind == SETTLE_RETRY || kind == SETTLE_RETRY_LATER;
+    tally->given_back +=
+        kind == SETTLE_DELAY || kind == SETTLE_GIVE_BACK || kind == SETTLE_GIVE_BACK_COUNTED;
 }
 
 /* What a handler that cannot be seen dead holds is left to its lock (design 2); with nothing but
@@ -83,7 +153,7 @@ static bool stop_is_over(const struct engine *engine, uint64_t now_ms)
     if (now_ms >= engine->give_up_ms)
         return true;
     return running > 0 && running == runs_held(&engine->runs) &&
-           now_ms + SETTLE_LAST_MS >= engine->give_up_ms;
+           now_ms + STOP_SETTLE_MS >= engine->give_up_ms;
 }
 
 static void on_left(struct queue *queue, const struct call_result *call, int64_t value, void *arg)
@@ -100,7 +170,7 @@ static void on_left(struct queue *queue, const struct call_result *call, int64_t
 static void begin_leaving(struct engine *engine, uint64_t now_ms)
 {
     set_phase(engine, ENGINE_LEAVING);
-    engine->give_up_ms = now_ms + LEAVE_MS;
+    engine->give_up_ms = now_ms + STOP_LEAVE_MS;
 }
 
 static bool holds_nothing(const struct engine *engine)
@@ -233,6 +303,7 @@ void engine_step(struct engine *engine)
     waiting_step(engine, now_ms);
     step_stalled(engine, now_ms);
     step_phase(engine, now_ms);
+    board_show(engine);
     if (engine->phase != ENGINE_ENDED)
         arm_timer(engine, now_ms);
 }
@@ -264,24 +335,26 @@ void engine_set_blocking(struct engine *engine, struct redis *blocking)
     engine_touch(engine);
 }
 
-void engine_read_status(const struct engine *engine, struct channel_status *out_status)
-{
-    *out_status = (struct channel_status){
-        .running = engine->runs.in_state[RUN_RUNNING],
-        .slots = engine->options.slots,
-        .completed = engine->completed,
-        .failed = engine->failed,
-        .retried = engine->retried,
-        .lost = engine->lost,
-        .waiting = engine->turns.waiting,
-        .redis_up = engine->redis_ready && engine->turns.refused == REDIS_CLASS_NONE &&
-                    !resolve_is_pending(engine),
-    };
-}
-
 size_t engine_running(const struct engine *engine)
 {
     return engine->runs.in_state[RUN_RUNNING];
+}
+
+size_t engine_slots(const struct engine *engine)
+{
+    return engine->options.slots;
+}
+
+const char *engine_ending(const struct engine *engine)
+{
+    if (engine->phase == ENGINE_SERVING)
+        return "";
+    return engine->phase == ENGINE_DRAINING ? "draining" : "stopping";
+}
+
+bool engine_is_fenced(const struct engine *engine)
+{
+    return engine->fenced;
 }
 
 static void free_engine(struct engine *engine)
@@ -291,10 +364,25 @@ static void free_engine(struct engine *engine)
     free(engine);
 }
 
+static void init_fetcher(struct engine *engine)
+{
+    const struct engine_options *options = &engine->options;
+    struct fetcher *fetcher = &engine->fetcher;
+
+    (void)snprintf(fetcher->uuid, sizeof(fetcher->uuid), "%s", options->uuid);
+    fetcher->worker_name = options->worker_name;
+    fetcher->lock_ms = options->config->lock_ms;
+    fetcher->calls = 1;
+    fetcher->max_givebacks = options->config->max_givebacks;
+    if (!options->identity)
+        return;
+    engine->identity = *options->identity;
+    fetcher->identity = &engine->identity;
+}
+
 int engine_new(const struct engine_options *options, struct engine **out_engine, struct error *err)
 {
     struct engine *engine = calloc(1, sizeof(*engine));
-    int r;
 
     assert(options->slots > 0);
     if (!engine)
@@ -302,16 +390,8 @@ int engine_new(const struct engine_options *options, struct engine **out_engine,
     engine->options = *options;
     engine->queue = options->queue;
     engine->config = options->config;
-    r = runs_init(&engine->runs, options->slots + (size_t)ENGINE_CALLS * QUEUE_TURN_MAX, engine,
-                  err);
-    if (r < 0) {
-        free_engine(engine);
-        return r;
-    }
-    (void)snprintf(engine->fetcher.uuid, sizeof(engine->fetcher.uuid), "%s", options->uuid);
-    engine->fetcher.worker_name = options->worker_name;
-    engine->fetcher.lock_ms = options->config->lock_ms;
-    engine->fetcher.calls = 1;
+    runs_init(&engine->runs, most_runs(options->slots), engine);
+    init_fetcher(engine);
     engine->random_state = clock_now_us() ^ ((uint64_t)getpid() << 40) ^ 0x9E3779B97F4A7C15U;
     turns_init(engine);
     locks_init(engine);

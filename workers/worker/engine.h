@@ -8,9 +8,9 @@
 
 #include <uv.h>
 
-#include "common/channel/channel.h"
 #include "common/config/config.h"
 #include "common/queue/queue.h"
+#include "common/scoreboard/scoreboard.h"
 #include "workers/handlers/handler.h"
 
 struct engine;
@@ -30,6 +30,10 @@ struct engine_options {
     const char *worker_name; /* borrowed */
     const char *uuid;        /* of this spawn; copied */
     size_t slots;            /* jobs at once, >= 1 */
+    /* For the registry; its texts are borrowed, its counters are the engine's to fill. NULL: this
+     * process stays out of the registry. */
+    const struct worker_identity *identity;
+    struct scoreboard_slot *board; /* borrowed; NULL: nothing is shown */
     /* Fetching has ended for good: close the blocking connection (its wait then ends). */
     void (*on_stop_waiting)(void *arg);
     /* Last callback: `left` jobs could not be settled and are left to their locks' expiry; their
@@ -46,6 +50,9 @@ void engine_set_redis(struct engine *engine, bool ready);
 /* The blocking connection; NULL while it is not usable. */
 void engine_set_blocking(struct engine *engine, struct redis *blocking);
 
+/* Jobs at once from now on, >= 1. What runs beyond that number ends in its own time. */
+void engine_resize(struct engine *engine, size_t slots);
+
 /* No new fetch; running jobs may finish for timeout_ms (0: without bound), then as engine_stop. */
 void engine_drain(struct engine *engine, uint64_t timeout_ms);
 /* Ends handlers now (soft, after a short grace hard), gives unfinished jobs back, leaves. */
@@ -54,8 +61,13 @@ void engine_stop(struct engine *engine);
 /* Looks at everything and acts. Safe to call at any time and twice. */
 void engine_step(struct engine *engine);
 
-void engine_read_status(const struct engine *engine, struct channel_status *out_status);
 size_t engine_running(const struct engine *engine);
+size_t engine_slots(const struct engine *engine);
+/* For people: "" while it serves, else "draining" or "stopping". */
+const char *engine_ending(const struct engine *engine);
+/* Redis said that this process was declared dead: it stops by itself, and must not be started again
+ * under the same uuid. */
+bool engine_is_fenced(const struct engine *engine);
 
 /* After on_ended: closes the loop's handles; the memory is freed in their close callback. Runs
  * whose handlers are still at work must not get outcomes any more: the process is about to exit. */

@@ -5,15 +5,17 @@
  *   turns.c    the settle-and-fetch calls
  *   locks.c    beat, renewal, proof
  *   waiting.c  what to do when there is nothing to fetch
+ *   solo.c     jobs that must run alone
  *   resolve.c  lost replies
- *   decide.c, batch.c, unknown.c, runs.c  know nothing of the engine */
+ *   board.c    what is shown on the scoreboard
+ *   decide.c, batch.c, correlation.c, put_backs.c, runs.c  know nothing of the engine */
 #pragma once
 
 #include "common/base/backoff.h"
 #include "workers/worker/batch.h"
 #include "workers/worker/engine.h"
+#include "workers/worker/put_backs.h"
 #include "workers/worker/runs.h"
-#include "workers/worker/unknown.h"
 
 #define ENGINE_CALLS       2         /* in flight at once, while there is a backlog */
 #define ENGINE_FETCH_BYTES (4 << 20) /* most data fetched by one call */
@@ -34,6 +36,7 @@ struct turn_call {
     struct run *runs[QUEUE_TURN_MAX];
     size_t count; /* of runs */
     size_t want;  /* jobs asked for */
+    bool alone;   /* asked for one that must run alone */
     uint64_t sent_us, sent_boot_ms;
 };
 
@@ -47,7 +50,6 @@ struct turns {
     struct backoff backoff;
     uint64_t hold_until_ms;         /* Redis refused: no call before */
     enum redis_error_class refused; /* NONE, or what was said once */
-    uint64_t waiting;               /* as of the last fetch */
     uint64_t live;                  /* processes serving this queue, >= 1 */
 };
 
@@ -74,11 +76,41 @@ struct waiting {
     size_t returning;       /* markers being put back */
 };
 
+/* What the job waits for that was given back so often that it must run alone. While it runs, which
+ * runs.alone_running says, nothing is fetched whatever the state here. */
+enum solo_state {
+    SOLO_NONE,
+    SOLO_EMPTYING, /* this process is to empty itself: no fetch until it holds nothing */
+    SOLO_ASKING,   /* the fetch for such a job is under way */
+};
+
+struct solo {
+    enum solo_state state;
+    uint64_t not_before_ms; /* a fetch for one brought nothing: no more emptying before */
+};
+
+/* After a lost reply, in this order; bounded by the answers, which the connection bounds. */
+enum resolve_stage {
+    RESOLVE_NOTHING,
+    RESOLVE_OUTCOME, /* were the lost calls executed? */
+    RESOLVE_ADOPT,   /* what did they fetch that never arrived? */
+};
+
 struct resolve {
-    size_t lost_calls; /* replies lost and not yet asked about */
+    enum resolve_stage stage;
+    size_t lost_calls; /* replies lost and not yet asked about; > 0 unless RESOLVE_NOTHING */
     bool asking;
     struct run **asked; /* of the question under way, in its order; owned */
     size_t asked_count;
+    uint64_t asked_boot_ms; /* when queue_adopt was called: adopted locks hold from then */
+};
+
+/* Counted since the start; shown on the scoreboard and in the registry. */
+struct tally {
+    uint64_t completed, failed, retried, lost, given_back;
+    uint64_t calls;              /* turns answered */
+    bool paused, maxed, limited; /* as of the last fetch, likewise: */
+    uint64_t waiting, active;
 };
 
 struct stalled {
@@ -91,21 +123,24 @@ struct engine {
     struct queue *queue;
     const struct config_queue *config;
     struct fetcher fetcher;
+    struct worker_identity identity; /* what fetcher.identity points to */
     enum engine_phase phase;
     bool redis_ready;
-    bool dirty; /* something happened since the last step */
+    bool fenced; /* declared dead: never fetches again, and leaves */
+    bool dirty;  /* something happened since the last step */
     struct runs runs;
     struct turns turns;
     struct locks locks;
     struct waiting waiting;
+    struct solo solo;
     struct resolve resolve;
     struct stalled stalled;
-    struct unknown unknown;
+    struct put_backs put_backs;
+    struct tally tally;
     uint64_t next_deadline_ms; /* no run has an earlier one; 0 none has any */
     uint64_t drain_until_ms;   /* 0 no bound */
     uint64_t give_up_ms;       /* 0 not yet */
     bool leave_sent, leave_done;
-    uint64_t completed, failed, retried, lost;
     uint64_t random_state;
     uv_idle_t stepper;    /* active while dirty: runs the step before the loop sleeps */
     uv_timer_t timer;     /* wakes the loop for the earliest of all times above */
@@ -126,14 +161,20 @@ static inline uint64_t engine_earlier(uint64_t a_ms, uint64_t b_ms)
 void engine_touch(struct engine *engine);
 /* Free slots when `carried` of the done jobs leave with the next call. */
 size_t engine_free_slots(const struct engine *engine, size_t carried);
+/* Redis says that this process was declared dead: loses all it runs, and stops. */
+void engine_fence(struct engine *engine);
+/* A job was settled so: counts it. */
+void engine_count(struct engine *engine, enum settle_kind kind);
 
 /* jobs.c */
 /* Takes a fetched job: runs it, or settles it without running. */
 void engine_admit(struct engine *engine, struct job *job, uint64_t proven_boot_ms);
 /* `run` (not free) ends with this outcome: decided, and proving or done. */
 void engine_finish(struct run *run, const struct handler_outcome *outcome);
-/* Not an attempt: back after delay_ms, or to the front of wait. */
-void engine_put_back(struct run *run, enum settle_kind kind, uint64_t delay_ms);
+/* Not an attempt: back after delay_ms, or to the front of wait. reason: for
+ * SETTLE_GIVE_BACK_COUNTED, else NULL. */
+void engine_put_back(struct run *run, enum settle_kind kind, uint64_t delay_ms,
+                     const struct bytes *reason);
 /* The result is not ours to write: forget the job, count it as lost. */
 void engine_drop(struct run *run);
 /* Asks a running handler to end; the hard rung follows after grace_ms. */
@@ -162,6 +203,23 @@ void waiting_note_fetch(struct engine *engine);
 void waiting_note_state(struct engine *engine, const struct fetch_state *state, size_t fetched);
 void waiting_step(struct engine *engine, uint64_t now_ms);
 uint64_t waiting_next_ms(const struct engine *engine, uint64_t now_ms);
+
+/* solo.c */
+/* Ordinary fetching rests. */
+bool solo_holds_back(const struct engine *engine);
+/* Is it time to fetch the one that must run alone? */
+bool solo_wants_fetch(const struct engine *engine);
+void solo_note_sent(struct engine *engine);
+/* The fetch for one got no reply. */
+void solo_note_failed(struct engine *engine);
+/* A fetch was answered; `asked`: it was the one for a job that must run alone. */
+void solo_note_state(struct engine *engine, bool asked, const struct fetch_state *state,
+                     size_t fetched);
+
+/* board.c */
+void board_begin_run(struct run *run);
+void board_end_run(struct run *run);
+void board_show(struct engine *engine);
 
 /* resolve.c */
 void resolve_note_lost(struct engine *engine, struct turn_call *call);

@@ -6,14 +6,18 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/units.h"
+#include "workers/worker/correlation.h"
 #include "workers/worker/decide.h"
 #include "workers/worker/engine_state.h"
 
-#define UNKNOWN_LEAST_MS 1000 /* a job put back must not come round at full speed */
+/* A job put back must not come round at full speed. */
+#define UNKNOWN_LEAST_MS  1000
+#define PUT_BACK_MS       1000 /* when the handler does not say */
+#define PUT_BACK_LEAST_MS 100
 
 void engine_drop(struct run *run)
 {
-    run->engine->lost++;
+    run->engine->tally.lost++;
     engine_touch(run->engine);
     runs_set_state(&run->engine->runs, run, RUN_FREE);
 }
@@ -29,9 +33,12 @@ static void set_finished(struct run *run)
     runs_set_state(&run->engine->runs, run, next);
 }
 
-void engine_put_back(struct run *run, enum settle_kind kind, uint64_t delay_ms)
+void engine_put_back(struct run *run, enum settle_kind kind, uint64_t delay_ms,
+                     const struct bytes *reason)
 {
     run->settle = (struct settle){ .kind = kind, .job = run->job, .delay_ms = delay_ms };
+    if (reason && run_set_value(run, reason) < 0)
+        run->settle.value = (struct bytes){ "", 0 }; /* without memory the history has a gap */
     set_finished(run);
 }
 
@@ -88,32 +95,75 @@ static void finish_timed_out(struct run *run)
     engine_finish(run, &outcome);
 }
 
-static void on_outcome(struct handler_run *handler_run, const struct handler_outcome *outcome,
-                       void *arg)
+static void put_back_by_handler(struct run *run, const struct handler_outcome *outcome)
 {
-    struct run *run = arg;
+    char detail[128];
+    int64_t asked_ms = outcome->retry_after_ms;
+    uint64_t delay_ms = asked_ms < 0 ? PUT_BACK_MS : (uint64_t)asked_ms;
+
+    (void)snprintf(detail, sizeof(detail), "%.*s",
+                   outcome->reason.len < sizeof(detail) ? (int)outcome->reason.len
+                                                        : (int)sizeof(detail) - 1,
+                   outcome->reason.data ? outcome->reason.data : "");
+    (void)put_backs_note(&run->engine->put_backs, run->job->name.data, run->job->name.len,
+                         "its handler did not take it", detail, clock_now_ms());
+    engine_put_back(run, SETTLE_DELAY, delay_ms > PUT_BACK_LEAST_MS ? delay_ms : PUT_BACK_LEAST_MS,
+                    NULL);
+}
+
+/* Ended because we had asked, or so it says. */
+static void finish_cancelled(struct run *run)
+{
     struct handler_outcome unasked;
 
-    assert(run->state == RUN_RUNNING && run->handler_run == handler_run);
-    if (run->cause == RUN_CAUSE_LOST) {
-        engine_drop(run);
-        return;
-    }
-    /* What completed in its grace is complete: to fail it would repeat its effect. */
-    if (run->cause == RUN_CAUSE_TIMEOUT && outcome->kind != HANDLER_COMPLETED) {
-        finish_timed_out(run);
-        return;
-    }
-    if (outcome->kind != HANDLER_CANCELLED) {
-        engine_finish(run, outcome);
-        return;
-    }
     if (run->cause == RUN_CAUSE_STOP) {
-        engine_put_back(run, SETTLE_GIVE_BACK, 0);
+        engine_put_back(run, SETTLE_GIVE_BACK, 0, NULL);
         return;
     }
     unasked = decide_failure(HANDLER_FAILED, "the handler gave up without being asked");
     engine_finish(run, &unasked);
+}
+
+static void take_outcome(struct run *run, const struct handler_outcome *outcome)
+{
+    switch (outcome->kind) {
+    case HANDLER_COMPLETED:
+    case HANDLER_FAILED:
+    case HANDLER_FAILED_FINAL:
+        engine_finish(run, outcome);
+        break;
+    case HANDLER_CANCELLED:
+        finish_cancelled(run);
+        break;
+    case HANDLER_PUT_BACK:
+        put_back_by_handler(run, outcome);
+        break;
+    case HANDLER_DIED_IN_COMPANY:
+        engine_put_back(run, SETTLE_GIVE_BACK_COUNTED, 0, &outcome->reason);
+        break;
+    case HANDLER_INNOCENT:
+        engine_put_back(run, SETTLE_GIVE_BACK, 0, NULL);
+        break;
+    }
+}
+
+static void on_outcome(struct handler_run *handler_run, const struct handler_outcome *outcome,
+                       void *arg)
+{
+    struct run *run = arg;
+    /* What completed in its grace is complete: to fail it would repeat its effect. What was never
+     * begun has used no attempt. */
+    bool timed_out = run->cause == RUN_CAUSE_TIMEOUT && outcome->kind != HANDLER_COMPLETED &&
+                     outcome->kind != HANDLER_PUT_BACK;
+
+    assert(run->state == RUN_RUNNING && run->handler_run == handler_run);
+    board_end_run(run);
+    if (run->cause == RUN_CAUSE_LOST)
+        engine_drop(run);
+    else if (timed_out)
+        finish_timed_out(run);
+    else
+        take_outcome(run, outcome);
 }
 
 static void on_sent(struct queue *queue, const struct call_result *call, int64_t value, void *arg)
@@ -133,7 +183,7 @@ static void on_progress(struct handler_run *handler_run, const char *json, size_
     (void)handler_run;
     if (queue_update_progress(run->engine->queue, run->job->id.data, json, json_len, on_sent,
                               run->engine, &err) < 0)
-        log_debug("progress.dropped", LOG_STR("job", run->job->id.data), LOG_STR("why", err.text));
+        log_debug("progress.dropped", LOG_RUN(run), LOG_STR("why", err.text));
 }
 
 static void on_log(struct handler_run *handler_run, const char *row, size_t row_len, void *arg)
@@ -144,13 +194,22 @@ static void on_log(struct handler_run *handler_run, const char *row, size_t row_
     (void)handler_run;
     if (queue_add_log(run->engine->queue, run->job->id.data, row, row_len,
                       run->job->options.keep_logs, on_sent, run->engine, &err) < 0)
-        log_debug("log.dropped", LOG_STR("job", run->job->id.data), LOG_STR("why", err.text));
+        log_debug("log.dropped", LOG_RUN(run), LOG_STR("why", err.text));
+}
+
+static void on_pid(struct handler_run *handler_run, int pid, void *arg)
+{
+    const struct run *run = arg;
+
+    (void)handler_run;
+    scoreboard_job_set_pid(run->engine->options.board, run->board_row, pid);
 }
 
 static const struct handler_events events = {
     .on_outcome = on_outcome,
     .on_progress = on_progress,
     .on_log = on_log,
+    .on_pid = on_pid,
 };
 
 static const struct engine_binding *find_binding(const struct engine *engine,
@@ -193,15 +252,23 @@ static void start_handler(struct run *run, const struct engine_binding *binding)
         .attempt = run->job->attempts_made + 1,
         .attempts_max = decide_attempts(engine->config, run->type, run->job),
         .deadline_ms = timeout_ms > 0 ? clock_now_ms() + timeout_ms : 0,
-        .idempotency_key = run_make_key(run, engine->config->name),
+        .idempotency_key = run->key,
         .fencing_token = run->job->token,
+        .correlation_id = run_correlation(run),
     };
     if (!run->input.idempotency_key) {
         fail_unstarted(run, HANDLER_FAILED, "no memory to start the handler");
         return;
     }
+    if (run_is_alone(run))
+        log_warn("job.suspected", LOG_RUN(run), LOG_STR("job_type", run->job->name.data),
+                 LOG_UINT("givebacks", run->job->givebacks),
+                 LOG_BOOL("alone", runs_held(&engine->runs) == 1),
+                 LOG_STR("why", "its process died more than once while running it"));
+    board_begin_run(run);
     if (binding->kind->start(binding->handler, &run->input, &events, run, &run->handler_run, &err) <
         0) {
+        board_end_run(run);
         fail_unstarted(run, HANDLER_FAILED, err.text);
         return;
     }
@@ -212,11 +279,12 @@ static void put_back_unknown(struct run *run, const char *why)
 {
     struct engine *engine = run->engine;
 
-    (void)unknown_note(&engine->unknown, run->job->name.data, run->job->name.len, why,
-                       clock_now_ms());
+    (void)put_backs_note(&engine->put_backs, run->job->name.data, run->job->name.len, why, NULL,
+                         clock_now_ms());
     engine_put_back(run, SETTLE_DELAY,
                     engine->config->unknown_delay_ms > 0 ? engine->config->unknown_delay_ms
-                                                         : UNKNOWN_LEAST_MS);
+                                                         : UNKNOWN_LEAST_MS,
+                    NULL);
 }
 
 static void fail_unknown(struct run *run)
@@ -246,7 +314,7 @@ static void decide_start(struct run *run)
     const struct engine_binding *binding = find_binding(engine, run->type);
 
     if (engine->phase != ENGINE_SERVING)
-        engine_put_back(run, SETTLE_GIVE_BACK, 0);
+        engine_put_back(run, SETTLE_GIVE_BACK, 0, NULL);
     else if (job->scheduler.data)
         put_back_unknown(run, "belongs to a job scheduler, which drover does not continue yet");
     else if (job->deferred_failure.len > 0) /* stock workers take an empty text for none */
@@ -265,17 +333,27 @@ void engine_admit(struct engine *engine, struct job *job, uint64_t proven_boot_m
 {
     struct run *run = runs_take(&engine->runs, job);
 
-    if (!run) { /* more jobs than asked for: their locks expire and they are given to others */
-        log_error("job.unexpected", LOG_STR("job", job->id.data));
+    if (!run) { /* its lock expires and it is given to others */
+        log_error("job.unexpected", LOG_STR("job", job->id.data),
+                  LOG_STR("why", "more than was asked for, or no memory"));
         job_free(job);
         return;
     }
+    (void)run_make_key(run, engine->config->name); /* without memory it does not start */
+    run->correlation = correlation_find(&job->data);
     run->type = config_find_type(engine->config, job->name.data, job->name.len);
     run->proven_boot_ms = proven_boot_ms;
     decide_start(run);
 }
 
 /* ---- ending handlers */
+
+static enum handler_cancel_why why_of(const struct run *run)
+{
+    if (run->cause == RUN_CAUSE_LOST)
+        return HANDLER_WHY_LOST;
+    return run->cause == RUN_CAUSE_TIMEOUT ? HANDLER_WHY_TIMEOUT : HANDLER_WHY_STOP;
+}
 
 void engine_cancel(struct run *run, enum run_cause cause, uint64_t grace_ms)
 {
@@ -289,19 +367,18 @@ void engine_cancel(struct run *run, enum run_cause cause, uint64_t grace_ms)
         set_deadline(run, engine_earlier(run->deadline_ms, hard_at_ms));
         return;
     }
-    log_debug("job.cancelled", LOG_STR("job", run->job->id.data), LOG_UINT("grace_ms", grace_ms));
+    log_debug("job.cancelled", LOG_RUN(run), LOG_UINT("grace_ms", grace_ms));
     run->cancel = RUN_CANCEL_SOFT;
     set_deadline(run, hard_at_ms);
-    run->kind->cancel(run->handler_run, HANDLER_CANCEL_SOFT);
+    run->kind->cancel(run->handler_run, HANDLER_CANCEL_SOFT, why_of(run), grace_ms);
 }
 
 static void cancel_hard(struct run *run)
 {
-    log_warn("job.killed", LOG_STR("job", run->job->id.data),
-             LOG_STR("job_type", run->job->name.data));
+    log_warn("job.killed", LOG_RUN(run), LOG_STR("job_type", run->job->name.data));
     run->cancel = RUN_CANCEL_HARD;
     run->deadline_ms = 0;
-    run->kind->cancel(run->handler_run, HANDLER_CANCEL_HARD);
+    run->kind->cancel(run->handler_run, HANDLER_CANCEL_HARD, why_of(run), 0);
 }
 
 static void strike(struct run *run)
@@ -319,9 +396,7 @@ void engine_step_deadlines(struct engine *engine, uint64_t now_ms)
 
     if (engine->next_deadline_ms == 0 || now_ms < engine->next_deadline_ms)
         return;
-    for (size_t i = 0; i < engine->runs.count; i++) {
-        struct run *run = &engine->runs.all[i];
-
+    RUNS_EACH (&engine->runs, run) {
         if (run->state != RUN_RUNNING || run->deadline_ms == 0)
             continue;
         if (run->deadline_ms <= now_ms)

@@ -12,6 +12,7 @@
 #include "workers/worker/engine_state.h"
 
 #define PROOF_MARGIN_MS 2000
+#define HARD_MARGIN_MS  500 /* before the lock's end a killed program must be gone */
 #define BEAT_MS         2000
 #define RETRY_MS        500
 
@@ -46,13 +47,24 @@ static uint64_t proof_ends_boot_ms(const struct engine *engine, const struct run
 }
 
 /* The lock cannot be relied on any more, or is known to be another's. */
-static void lose_lock(struct engine *engine, struct run *run)
+static void lose_lock(struct engine *engine, struct run *run, uint64_t grace_ms)
 {
     run->unproven = true;
     if (run->state == RUN_DONE)
         runs_set_state(&engine->runs, run, RUN_PROVING);
     else if (run->state == RUN_RUNNING && engine->config->on_lock_lost == CONFIG_LOCK_LOST_STOP)
-        engine_cancel(run, RUN_CAUSE_LOST, run->type->kill_grace_ms);
+        engine_cancel(run, RUN_CAUSE_LOST, grace_ms);
+}
+
+/* Not proven in time, yet most likely still ours until its end: the hard rung comes before that, so
+ * that nobody else can be running the job beside us. */
+static uint64_t unproven_grace_ms(const struct engine *engine, const struct run *run,
+                                  uint64_t boot_ms)
+{
+    uint64_t hard_at_ms = run->proven_boot_ms + engine->config->lock_ms - HARD_MARGIN_MS;
+    uint64_t left_ms = hard_at_ms > boot_ms ? hard_at_ms - boot_ms : 0;
+
+    return left_ms < run->type->kill_grace_ms ? left_ms : run->type->kill_grace_ms;
 }
 
 /* Marks what became unproven; plans the next look. */
@@ -61,14 +73,13 @@ static void check_proofs(struct engine *engine, uint64_t now_ms)
     uint64_t boot_ms = clock_boot_ms(), first_boot_ms = UINT64_MAX;
     size_t lost = 0;
 
-    for (size_t i = 0; i < engine->runs.count; i++) {
-        struct run *run = &engine->runs.all[i];
+    RUNS_EACH (&engine->runs, run) {
         uint64_t ends_ms = proof_ends_boot_ms(engine, run);
 
         if (!holds_lock(run) || run->unproven)
             continue;
         if (boot_ms >= ends_ms) {
-            lose_lock(engine, run);
+            lose_lock(engine, run, unproven_grace_ms(engine, run, boot_ms));
             lost++;
         } else if (ends_ms < first_boot_ms) {
             first_boot_ms = ends_ms;
@@ -95,7 +106,8 @@ static void take_answer(struct engine *engine, struct run *run, enum lock_answer
     }
     ++*lost;
     if (run->state == RUN_RUNNING)
-        lose_lock(engine, run); /* `finish`: asked again when it has ended */
+        lose_lock(engine, run,
+                  run->type->kill_grace_ms); /* `finish`: asked again when it has ended */
     else
         engine_drop(run);
 }
@@ -117,7 +129,8 @@ static void take_answers(struct renewal *renewal, const enum lock_answer *answer
 }
 
 static void on_renewed(struct queue *queue, const struct call_result *call,
-                       const enum lock_answer *answers, size_t count, uint64_t live, void *arg)
+                       const enum lock_answer *answers, size_t count, uint64_t live, bool fenced,
+                       void *arg)
 {
     struct renewal *renewal = arg;
     struct engine *engine = renewal->engine;
@@ -128,7 +141,10 @@ static void on_renewed(struct queue *queue, const struct call_result *call,
     if (call->outcome == REDIS_REPLY) {
         engine->locks.refused = false;
         engine->turns.live = live > 0 ? live : 1;
-        take_answers(renewal, answers, count);
+        if (fenced)
+            engine_fence(engine);
+        else
+            take_answers(renewal, answers, count);
     } else {
         engine->locks.retry_ms = clock_now_ms() + RETRY_MS;
         if (call->outcome == REDIS_REFUSED && !engine->locks.refused &&
@@ -149,12 +165,23 @@ static bool needs_renewal(const struct engine *engine, const struct run *run, ui
     return run->unproven || (age_ms + engine->locks.beat_ms) * 3 > engine->config->lock_ms;
 }
 
+static void refresh_identity(struct engine *engine)
+{
+    struct worker_identity *identity = &engine->identity;
+
+    identity->slots = engine->options.slots;
+    identity->running = engine->runs.in_state[RUN_RUNNING];
+    identity->completed = engine->tally.completed;
+    identity->failed = engine->tally.failed;
+}
+
 static int send_renewal(struct renewal *renewal, const struct job *const *jobs)
 {
     struct engine *engine = renewal->engine;
     struct error err;
     int r;
 
+    refresh_identity(engine);
     renewal->sent_boot_ms = clock_boot_ms();
     r = queue_renew(engine->queue, &engine->fetcher, jobs, renewal->count, on_renewed, renewal,
                     &err);
@@ -168,29 +195,37 @@ static int send_renewal(struct renewal *renewal, const struct job *const *jobs)
     return 0;
 }
 
-/* One call from the run at `from` on; returns where the next call begins, 0 when there is none. */
-static size_t renew_from(struct engine *engine, size_t from)
+/* One call for the held runs from `from` on; returns where the next call begins, NULL when there is
+ * none. */
+static struct run *renew_from(struct engine *engine, struct run *from)
 {
     const struct job *jobs[QUEUE_RENEW_MAX];
-    size_t room = engine->runs.count - from, at = from;
+    size_t held = runs_held(&engine->runs);
+    size_t room = held < QUEUE_RENEW_MAX ? held : QUEUE_RENEW_MAX;
     uint64_t boot_ms = clock_boot_ms();
-    struct renewal *renewal;
+    struct renewal *renewal = malloc(sizeof(*renewal) + room * sizeof(renewal->asked[0]));
+    struct run *run = from;
 
-    room = room < QUEUE_RENEW_MAX ? room : QUEUE_RENEW_MAX;
-    renewal = malloc(sizeof(*renewal) + room * sizeof(renewal->asked[0]));
     if (!renewal)
-        return 0; /* the next beat tries again */
+        return NULL; /* the next beat tries again */
     *renewal = (struct renewal){ .engine = engine };
-    for (; at < engine->runs.count && renewal->count < room; at++) {
-        struct run *run = &engine->runs.all[at];
-
+    for (; run && renewal->count < room; run = run->held_next) {
         if (!needs_renewal(engine, run, boot_ms))
             continue;
         renewal->asked[renewal->count].run = run;
         renewal->asked[renewal->count].seq = run->seq;
         jobs[renewal->count++] = run->job;
     }
-    return send_renewal(renewal, jobs) == 0 && at < engine->runs.count ? at : 0;
+    return send_renewal(renewal, jobs) == 0 ? run : NULL;
+}
+
+/* No renewal would set them any more. */
+static void drop_unproven(struct engine *engine)
+{
+    RUNS_EACH (&engine->runs, run) {
+        if (run->state == RUN_PROVING)
+            engine_drop(run);
+    }
 }
 
 void locks_step(struct engine *engine, uint64_t now_ms)
@@ -198,8 +233,12 @@ void locks_step(struct engine *engine, uint64_t now_ms)
     struct locks *locks = &engine->locks;
     bool beat = now_ms >= locks->next_beat_ms;
     bool prove = engine->runs.in_state[RUN_PROVING] > 0 && now_ms >= locks->retry_ms;
-    size_t from = 0;
+    struct run *from = engine->runs.held_first;
 
+    if (engine->fenced) {
+        drop_unproven(engine);
+        return;
+    }
     if (beat || (locks->check_ms > 0 && now_ms >= locks->check_ms))
         check_proofs(engine, now_ms);
     if (beat)
@@ -209,7 +248,7 @@ void locks_step(struct engine *engine, uint64_t now_ms)
         return;
     do {
         from = renew_from(engine, from);
-    } while (from > 0);
+    } while (from);
 }
 
 uint64_t locks_next_ms(const struct engine *engine)
@@ -217,6 +256,8 @@ uint64_t locks_next_ms(const struct engine *engine)
     const struct locks *locks = &engine->locks;
     uint64_t at_ms = engine_earlier(locks->next_beat_ms, locks->check_ms);
 
+    if (engine->fenced)
+        return 0;
     if (engine->runs.in_state[RUN_PROVING] > 0 && engine->redis_ready && locks->in_flight == 0)
         at_ms = engine_earlier(at_ms, locks->retry_ms);
     return at_ms;

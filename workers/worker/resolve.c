@@ -1,6 +1,8 @@
 /* resolve.c - a call whose reply was lost may have been executed or not. Repeating it is no answer:
- * the jobs may be another's by then. queue_outcome is asked about each job of the lost calls before
- * anything is fetched; jobs that a lost call fetched and that never arrived go back to wait. */
+ * the jobs may be another's by then. Before anything is fetched again, two questions:
+ * queue_outcome about each job of the lost calls, then queue_adopt for what those calls have
+ * fetched and that never arrived: it is run here as far as there are slots, the rest goes back to
+ * wait. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -20,29 +22,45 @@ void resolve_note_lost(struct engine *engine, struct turn_call *call)
     }
     call->count = 0;
     engine->resolve.lost_calls++;
+    engine->resolve.stage = RESOLVE_OUTCOME;
     engine_touch(engine);
 }
 
 bool resolve_is_pending(const struct engine *engine)
 {
-    return engine->resolve.lost_calls > 0;
+    return engine->resolve.stage != RESOLVE_NOTHING;
 }
 
-/* The call was executed: the job is settled, or was refused as no longer ours, which nobody can
- * tell now. It counts by what was asked. */
-static void take_done(struct engine *engine, struct run *run)
+static void forget_question(struct resolve *resolve)
 {
-    engine->completed += run->settle.kind == SETTLE_COMPLETE;
-    engine->failed += run->settle.kind == SETTLE_FAIL;
-    engine->retried += run->settle.kind == SETTLE_RETRY || run->settle.kind == SETTLE_RETRY_LATER;
-    runs_set_state(&engine->runs, run, RUN_FREE);
+    resolve->asking = false;
+    free(resolve->asked);
+    resolve->asked = NULL;
+    resolve->asked_count = 0;
 }
+
+/* No answer: the same question again, at once when the connection was lost and is back. */
+static bool is_answered(struct engine *engine, const struct call_result *call)
+{
+    if (call->outcome == REDIS_REPLY) {
+        turns_accepted(engine);
+        return true;
+    }
+    if (call->outcome == REDIS_REFUSED)
+        turns_refused(engine, call);
+    return false;
+}
+
+/* ---- what was settled */
 
 static void take_outcome(struct engine *engine, struct run *run, enum job_outcome outcome)
 {
     switch (outcome) {
     case OUTCOME_DONE:
-        take_done(engine, run);
+        /* Settled, or refused as no longer ours, which nobody can tell now. It counts by what was
+         * asked. */
+        engine_count(engine, run->settle.kind);
+        runs_set_state(&engine->runs, run, RUN_FREE);
         break;
     case OUTCOME_MINE:
         runs_set_state(&engine->runs, run, RUN_DONE);
@@ -57,50 +75,63 @@ static void take_outcome(struct engine *engine, struct run *run, enum job_outcom
     }
 }
 
-static void forget_question(struct resolve *resolve)
-{
-    resolve->asking = false;
-    free(resolve->asked);
-    resolve->asked = NULL;
-    resolve->asked_count = 0;
-}
-
 static void on_outcomes(struct queue *queue, const struct call_result *call,
-                        const enum job_outcome *outcomes, size_t count, uint64_t strays_given_back,
-                        void *arg)
+                        const enum job_outcome *outcomes, size_t count, void *arg)
 {
     struct engine *engine = arg;
     struct resolve *resolve = &engine->resolve;
 
     (void)queue;
     engine_touch(engine);
-    if (call->outcome != REDIS_REPLY) {
-        if (call->outcome == REDIS_REFUSED)
-            turns_refused(engine, call);
-        forget_question(resolve);
-        return;
+    if (is_answered(engine, call)) {
+        for (size_t i = 0; i < resolve->asked_count && i < count; i++)
+            take_outcome(engine, resolve->asked[i], outcomes[i]);
+        log_info("calls.resolved", LOG_UINT("calls", resolve->lost_calls),
+                 LOG_UINT("settled", resolve->asked_count));
+        resolve->stage = RESOLVE_ADOPT;
     }
-    turns_accepted(engine);
-    for (size_t i = 0; i < resolve->asked_count && i < count; i++)
-        take_outcome(engine, resolve->asked[i], outcomes[i]);
-    log_info("calls.resolved", LOG_UINT("calls", resolve->lost_calls),
-             LOG_UINT("settled", resolve->asked_count), LOG_UINT("given_back", strays_given_back));
-    resolve->lost_calls = 0;
     forget_question(resolve);
 }
 
-/* Collects the jobs in `states` (a bit per state); returns how many. */
-static size_t collect(struct engine *engine, unsigned int states, struct run **runs,
+/* ---- what was fetched */
+
+/* What was handed over holds, answered whole or not. */
+static void on_adopted(struct queue *queue, const struct call_result *call, struct job **jobs,
+                       size_t jobs_count, uint64_t given_back, bool fenced, void *arg)
+{
+    struct engine *engine = arg;
+    struct resolve *resolve = &engine->resolve;
+
+    (void)queue;
+    engine_touch(engine);
+    forget_question(resolve);
+    engine->tally.given_back += given_back;
+    for (size_t i = 0; i < jobs_count; i++)
+        engine_admit(engine, jobs[i], resolve->asked_boot_ms);
+    if (jobs_count > 0 || given_back > 0)
+        log_info("jobs.adopted", LOG_UINT("count", jobs_count), LOG_UINT("given_back", given_back));
+    if (is_answered(engine, call)) {
+        resolve->stage = RESOLVE_NOTHING;
+        resolve->lost_calls = 0;
+    } else if (call->outcome == REDIS_UNKNOWN) {
+        resolve->stage = RESOLVE_OUTCOME; /* which also ends what may arrive late of this one */
+    }
+    if (fenced)
+        engine_fence(engine);
+}
+
+/* ---- asking */
+
+/* Collects the jobs that are unresolved, or all others; returns how many. */
+static size_t collect(struct engine *engine, bool unresolved, struct run **runs,
                       const struct job **jobs, uint64_t *calls)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < engine->runs.count; i++) {
-        struct run *run = &engine->runs.all[i];
-
-        if (run->state == RUN_FREE || !(states & (1U << run->state)))
+    RUNS_EACH (&engine->runs, run) {
+        if ((run->state == RUN_UNRESOLVED) != unresolved)
             continue;
-        if (runs) {
+        if (unresolved) {
             runs[count] = run;
             calls[count] = run->call;
         }
@@ -109,36 +140,45 @@ static size_t collect(struct engine *engine, unsigned int states, struct run **r
     return count;
 }
 
-static int ask(struct engine *engine, const struct job **jobs, uint64_t *calls,
-               const struct job **known, struct error *err)
+static int ask_outcome(struct engine *engine, const struct job **jobs, struct error *err)
 {
     struct resolve *resolve = &engine->resolve;
-    unsigned int others = (1U << RUN_RUNNING) | (1U << RUN_PROVING) | (1U << RUN_DONE);
-    size_t known_count = collect(engine, others, NULL, known, NULL);
+    size_t room = runs_held(&engine->runs) + 1;
+    _cleanup_(freep) uint64_t *calls = calloc(room, sizeof(*calls));
 
-    resolve->asked_count = collect(engine, 1U << RUN_UNRESOLVED, resolve->asked, jobs, calls);
-    return queue_outcome(engine->queue, &engine->fetcher, jobs, calls, resolve->asked_count, known,
-                         known_count, on_outcomes, engine, err);
+    resolve->asked = calloc(room, sizeof(*resolve->asked));
+    if (!calls || !resolve->asked)
+        return error_set(err, -ENOMEM, "ask about lost calls");
+    resolve->asked_count = collect(engine, /* unresolved= */ true, resolve->asked, jobs, calls);
+    return queue_outcome(engine->queue, &engine->fetcher, jobs, calls, resolve->asked_count,
+                         on_outcomes, engine, err);
+}
+
+static int ask_adopt(struct engine *engine, const struct job **jobs, struct error *err)
+{
+    size_t known = collect(engine, /* unresolved= */ false, NULL, jobs, NULL);
+    size_t want = engine->phase == ENGINE_SERVING ? engine_free_slots(engine, 0) : 0;
+
+    engine->resolve.asked_boot_ms = clock_boot_ms();
+    return queue_adopt(engine->queue, &engine->fetcher, jobs, known,
+                       want < QUEUE_ADOPT_MAX ? want : QUEUE_ADOPT_MAX, on_adopted, engine, err);
 }
 
 void resolve_step(struct engine *engine, uint64_t now_ms)
 {
     struct resolve *resolve = &engine->resolve;
-    size_t room = engine->runs.count;
     _cleanup_(freep) const struct job **jobs = NULL;
-    _cleanup_(freep) const struct job **known = NULL;
-    _cleanup_(freep) uint64_t *calls = NULL;
     struct error err = { 0 };
+    int r = -ENOMEM;
 
     if (!resolve_is_pending(engine) || resolve->asking || engine->turns.flying > 0 ||
         !engine->redis_ready || engine->turns.hold_until_ms > now_ms)
         return;
-    jobs = calloc(room, sizeof(*jobs));
-    known = calloc(room, sizeof(*known));
-    calls = calloc(room, sizeof(*calls));
-    resolve->asked = calloc(room, sizeof(*resolve->asked));
-    resolve->asking =
-        jobs && known && calls && resolve->asked && ask(engine, jobs, calls, known, &err) == 0;
+    jobs = calloc(runs_held(&engine->runs) + 1, sizeof(*jobs));
+    if (jobs)
+        r = resolve->stage == RESOLVE_OUTCOME ? ask_outcome(engine, jobs, &err)
+                                              : ask_adopt(engine, jobs, &err);
+    resolve->asking = r == 0;
     if (resolve->asking)
         return;
     log_debug("question.unsent", LOG_STR("why", err.text));

@@ -6,6 +6,13 @@
 
 #include "common/base/log.h"
 
+#define BLOCK_RUNS 64
+
+struct run_block {
+    struct run_block *next;
+    struct run runs[BLOCK_RUNS];
+};
+
 #define TO(state) (1U << (state))
 
 static const struct {
@@ -32,19 +39,34 @@ bool run_may_become(enum run_state from, enum run_state to)
     return (run_states[from].may_become & TO(to)) != 0;
 }
 
-int runs_init(struct runs *runs, size_t count, struct engine *engine, struct error *err)
+void runs_init(struct runs *runs, size_t most, struct engine *engine)
 {
-    *runs = (struct runs){ .count = count, .next_seq = 1 };
-    runs->all = calloc(count, sizeof(*runs->all));
-    if (!runs->all)
-        return error_set(err, -ENOMEM, "allocate a table of %zu jobs", count);
+    *runs = (struct runs){ .engine = engine, .most = most, .next_seq = 1 };
+}
+
+void runs_allow(struct runs *runs, size_t most)
+{
+    if (most > runs->most)
+        runs->most = most;
+}
+
+/* The free ones in order of their addresses: what is used first lies together. */
+static void add_block(struct runs *runs)
+{
+    size_t count = runs->most - runs->made < BLOCK_RUNS ? runs->most - runs->made : BLOCK_RUNS;
+    struct run_block *block = count > 0 ? calloc(1, sizeof(*block)) : NULL;
+
+    if (!block)
+        return;
+    block->next = runs->blocks;
+    runs->blocks = block;
     for (size_t i = count; i-- > 0;) {
-        runs->all[i].engine = engine;
-        runs->all[i].next = runs->free;
-        runs->free = &runs->all[i];
+        block->runs[i].engine = runs->engine;
+        block->runs[i].next = runs->free;
+        runs->free = &block->runs[i];
     }
-    runs->in_state[RUN_FREE] = count;
-    return 0;
+    runs->made += count;
+    runs->in_state[RUN_FREE] += count;
 }
 
 /* Frees what the run holds and leaves it as good as new. */
@@ -57,6 +79,7 @@ static void clear_run(struct run *run)
         free(run->value);
     if (run->key != run->key_inline)
         free(run->key);
+    free(run->correlation);
     free(run->stacktrace);
     /* All but the two inline buffers at the end, which need no clearing. */
     memset(run, 0, offsetof(struct run, value_inline));
@@ -65,17 +88,39 @@ static void clear_run(struct run *run)
 
 void runs_done(struct runs *runs)
 {
-    for (size_t i = 0; runs->all && i < runs->count; i++) {
-        if (runs->all[i].state != RUN_FREE)
-            clear_run(&runs->all[i]);
+    RUNS_EACH (runs, run)
+        clear_run(run);
+    while (runs->blocks) {
+        struct run_block *block = runs->blocks;
+
+        runs->blocks = block->next;
+        free(block);
     }
-    free(runs->all);
     *runs = (struct runs){ 0 };
 }
 
 size_t runs_held(const struct runs *runs)
 {
-    return runs->count - runs->in_state[RUN_FREE];
+    return runs->made - runs->in_state[RUN_FREE];
+}
+
+bool run_is_alone(const struct run *run)
+{
+    return run->job->givebacks >= RUN_ALONE_FROM;
+}
+
+static void link_held(struct runs *runs, struct run *run)
+{
+    run->held_next = NULL;
+    run->held_prev = runs->held_last;
+    *(run->held_prev ? &run->held_prev->held_next : &runs->held_first) = run;
+    runs->held_last = run;
+}
+
+static void unlink_held(struct runs *runs, struct run *run)
+{
+    *(run->held_prev ? &run->held_prev->held_next : &runs->held_first) = run->held_next;
+    *(run->held_next ? &run->held_next->held_prev : &runs->held_last) = run->held_prev;
 }
 
 static void link_done(struct runs *runs, struct run *run)
@@ -96,16 +141,19 @@ static void unlink_done(struct runs *runs, struct run *run)
 void runs_set_state(struct runs *runs, struct run *run, enum run_state next)
 {
     assert(run_may_become(run->state, next));
-    log_debug("run.changed", LOG_STR("job", run->job->id.data),
-              LOG_STR("from", run_state_name(run->state)), LOG_STR("to", run_state_name(next)));
+    log_debug("run.changed", LOG_RUN(run), LOG_STR("from", run_state_name(run->state)),
+              LOG_STR("to", run_state_name(next)));
     if (run->state == RUN_DONE)
         unlink_done(runs, run);
     runs->in_state[run->state]--;
     runs->in_state[next]++;
+    if (run->state == RUN_RUNNING && run_is_alone(run))
+        runs->alone_running--;
     run->state = next;
     if (next == RUN_DONE)
         link_done(runs, run);
     if (next == RUN_FREE) {
+        unlink_held(runs, run);
         clear_run(run);
         run->next = runs->free;
         runs->free = run;
@@ -114,14 +162,20 @@ void runs_set_state(struct runs *runs, struct run *run, enum run_state next)
 
 struct run *runs_take(struct runs *runs, struct job *job)
 {
-    struct run *run = runs->free;
+    struct run *run;
 
+    if (!runs->free)
+        add_block(runs);
+    run = runs->free;
     if (!run)
         return NULL;
     runs->free = run->next;
     run->next = NULL;
     run->job = job;
     run->seq = runs->next_seq++;
+    run->board_row = -1;
+    link_held(runs, run);
+    runs->alone_running += run_is_alone(run);
     runs_set_state(runs, run, RUN_RUNNING);
     return run;
 }
@@ -162,4 +216,9 @@ const char *run_make_key(struct run *run, const char *queue)
     memcpy(run->key + queue_len + 1, run->job->id.data, id_len);
     run->key[queue_len + 1 + id_len] = '\0';
     return run->key;
+}
+
+const char *run_correlation(const struct run *run)
+{
+    return run->correlation ? run->correlation : run->key;
 }

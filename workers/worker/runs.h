@@ -7,7 +7,9 @@
  *   unresolved  the reply of its call was lost: queue_outcome decides (nothing is fetched until
  * then)
  *
- * The table is made once, for all slots and the calls in flight: no allocation per job. */
+ * Entries never move. They are made in blocks when more jobs come than ever before, and kept: no
+ * allocation per job. The held ones are a list in order of fetching, so that looking at all of them
+ * costs by what is held, not by how many there may be. */
 #pragma once
 
 #include "common/config/config.h"
@@ -34,10 +36,13 @@ enum run_cause { RUN_CAUSE_NONE, RUN_CAUSE_STOP, RUN_CAUSE_TIMEOUT, RUN_CAUSE_LO
 
 #define RUN_VALUE_INLINE 64
 #define RUN_KEY_INLINE   96
+/* A job that was given back so often because its process died runs alone (poison rule). */
+#define RUN_ALONE_FROM   2
 
 struct run {
     enum run_state state;
     struct run *prev, *next; /* among the done, in order of finishing; `next` among the free */
+    struct run *held_prev, *held_next; /* among all that are not free, in order of fetching */
     struct engine *engine;
     uint64_t seq;    /* order of fetching; never 0, never used twice */
     struct job *job; /* owned */
@@ -50,7 +55,10 @@ struct run {
     uint64_t deadline_ms; /* when the next rung of the cancel ladder is due; 0 never */
     enum run_cancel cancel;
     enum run_cause cause;
-    char *key; /* idempotency key: key_inline or malloc'ed */
+    char *key;           /* idempotency key: key_inline or malloc'ed */
+    char *correlation;   /* what the data says; NULL: it says nothing */
+    uint64_t started_us; /* clock_now_us; 0: no handler was started */
+    int board_row;       /* of the scoreboard; -1 not shown */
 
     /* Its lock. */
     uint64_t proven_boot_ms; /* the lock holds at least until this + lock_ms (CLOCK_BOOTTIME) */
@@ -69,22 +77,34 @@ struct run {
     char key_inline[RUN_KEY_INLINE];
 };
 
+struct run_block;
+
 struct runs {
-    struct run *all;
-    size_t count;
+    struct engine *engine;
+    struct run_block *blocks;
+    size_t made, most; /* entries there are, and may be */
     struct run *free;
+    struct run *held_first, *held_last;
     struct run *done_first, *done_last;
     size_t in_state[RUN_STATE_COUNT];
+    size_t alone_running; /* of the running: those that must run alone */
     uint64_t next_seq;
 };
 
-MUST_CHECK int runs_init(struct runs *runs, size_t count, struct engine *engine, struct error *err);
+/* Each held job in order of fetching; the body may free the one it is given. */
+#define RUNS_EACH(runs, run)                                        \
+    for (struct run *run = (runs)->held_first, *run##_next_ = NULL; \
+         run && ((run##_next_ = run->held_next), true); run = run##_next_)
+
+void runs_init(struct runs *runs, size_t most, struct engine *engine);
 void runs_done(struct runs *runs);
+/* From now on there may be `most`; a smaller number than before changes nothing. */
+void runs_allow(struct runs *runs, size_t most);
 /* Jobs held. */
 size_t runs_held(const struct runs *runs);
 
-/* A free entry for `job` (taken), in state running; NULL when the table is full (then the job is
- * not taken). */
+/* A free entry for `job` (taken), in state running; NULL when there are as many as may be, or no
+ * memory (then the job is not taken). */
 struct run *runs_take(struct runs *runs, struct job *job);
 /* The only writer of run->state. Leaving for RUN_FREE frees the job and all memory of the run. */
 void runs_set_state(struct runs *runs, struct run *run, enum run_state next);
@@ -92,7 +112,15 @@ void runs_set_state(struct runs *runs, struct run *run, enum run_state next);
 const char *run_state_name(enum run_state state);
 bool run_may_become(enum run_state from, enum run_state to);
 
+/* Must it run alone in its process? */
+bool run_is_alone(const struct run *run);
 /* Copies the value into the run. -ENOMEM leaves it without one. */
 MUST_CHECK int run_set_value(struct run *run, const struct bytes *value);
 /* "<queue>:<job id>"; NULL on no memory. */
 const char *run_make_key(struct run *run, const char *queue);
+/* What the data says, else the idempotency key; NULL before there is one. */
+const char *run_correlation(const struct run *run);
+
+/* The two fields that name a job in every line about it. */
+#define LOG_RUN(run) \
+    LOG_STR("job", (run)->job->id.data), LOG_STR("correlation", run_correlation(run))

@@ -51,20 +51,11 @@ void turns_accepted(struct engine *engine)
 
 /* ---- what a settle's answer means */
 
-static void count_settled(struct engine *engine, const struct run *run)
-{
-    enum settle_kind kind = run->settle.kind;
-
-    engine->completed += kind == SETTLE_COMPLETE;
-    engine->failed += kind == SETTLE_FAIL;
-    engine->retried += kind == SETTLE_RETRY || kind == SETTLE_RETRY_LATER;
-}
-
 /* The lock is gone. When nobody took the job a renewal sets it again, then the settle is repeated.
  */
 static void settle_again_after_relock(struct engine *engine, struct run *run)
 {
-    if (run->relocks++ < RELOCKS_MAX) {
+    if (!engine->fenced && run->relocks++ < RELOCKS_MAX) {
         run->unproven = true;
         runs_set_state(&engine->runs, run, RUN_PROVING);
         return;
@@ -78,7 +69,7 @@ static void refail(struct run *run, enum handler_outcome_kind kind, const char *
     struct handler_outcome outcome = decide_failure(kind, reason);
 
     if (run->refailed) {
-        log_error("job.unsettled", LOG_STR("job", run->job->id.data), LOG_STR("why", reason));
+        log_error("job.unsettled", LOG_RUN(run), LOG_STR("why", reason));
         engine_drop(run);
         return;
     }
@@ -88,24 +79,35 @@ static void refail(struct run *run, enum handler_outcome_kind kind, const char *
 
 /* Results that nobody wanted, of one reply: one line each way, however many jobs. */
 struct dropped {
-    size_t gone, lost;
-    char gone_job[64], lost_job[64]; /* the first of them, cut */
+    struct dropped_kind {
+        size_t count;
+        char job[64], correlation[64]; /* of the first of them, cut */
+    } gone, lost;
 };
 
-static void note_dropped(size_t *count, char text[64], const struct run *run)
+static void note_dropped(struct dropped_kind *kind, const struct run *run)
 {
-    if ((*count)++ == 0)
-        (void)snprintf(text, 64, "%s", run->job->id.data);
+    const char *correlation = run_correlation(run);
+
+    if (kind->count++ > 0)
+        return;
+    (void)snprintf(kind->job, sizeof(kind->job), "%s", run->job->id.data);
+    (void)snprintf(kind->correlation, sizeof(kind->correlation), "%s",
+                   correlation ? correlation : "");
+}
+
+static void say_dropped_kind(const char *event, const struct dropped_kind *kind, const char *why)
+{
+    if (kind->count > 0)
+        log_warn(event, LOG_UINT("count", kind->count), LOG_STR("job", kind->job),
+                 LOG_STR("correlation", kind->correlation), LOG_STR("why", why));
 }
 
 static void say_dropped(const struct dropped *dropped)
 {
-    if (dropped->gone > 0)
-        log_warn("jobs.gone", LOG_UINT("count", dropped->gone), LOG_STR("job", dropped->gone_job),
-                 LOG_STR("why", "not in Redis any more; their results are dropped"));
-    if (dropped->lost > 0)
-        log_warn("jobs.lost", LOG_UINT("count", dropped->lost), LOG_STR("job", dropped->lost_job),
-                 LOG_STR("why", "no longer ours; their results are dropped"));
+    say_dropped_kind("jobs.gone", &dropped->gone,
+                     "not in Redis any more; their results are dropped");
+    say_dropped_kind("jobs.lost", &dropped->lost, "no longer ours; their results are dropped");
 }
 
 static void take_result(struct engine *engine, struct run *run, const struct settle_result *result,
@@ -113,12 +115,12 @@ static void take_result(struct engine *engine, struct run *run, const struct set
 {
     switch (result->code) {
     case SETTLE_OK:
-        count_settled(engine, run);
+        engine_count(engine, run->settle.kind);
         runs_set_state(&engine->runs, run, RUN_FREE);
         return;
     case SETTLE_CORRUPT:
-        log_error("job.corrupt", LOG_STR("job", run->job->id.data), LOG_STR("why", result->why));
-        engine->failed++;
+        log_error("job.corrupt", LOG_RUN(run), LOG_STR("why", result->why));
+        engine->tally.failed++;
         runs_set_state(&engine->runs, run, RUN_FREE);
         return;
     case SETTLE_NO_LOCK:
@@ -131,11 +133,11 @@ static void take_result(struct engine *engine, struct run *run, const struct set
         refail(run, HANDLER_FAILED_FINAL, "the job has children that failed");
         return;
     case SETTLE_GONE:
-        note_dropped(&dropped->gone, dropped->gone_job, run);
+        note_dropped(&dropped->gone, run);
         break;
     case SETTLE_NOT_ACTIVE:
     case SETTLE_LOCK_OF_OTHER:
-        note_dropped(&dropped->lost, dropped->lost_job, run);
+        note_dropped(&dropped->lost, run);
         break;
     }
     engine_drop(run);
@@ -191,12 +193,20 @@ static void measure(struct turn_call *call, size_t fetched)
     uint64_t from_us = call->sent_us > turns->last_reply_us ? call->sent_us : turns->last_reply_us;
 
     turns->last_reply_us = now_us;
+    scoreboard_count_time(call->engine->options.board, SCOREBOARD_CALL_US, now_us - call->sent_us);
     batch_note(&turns->batch, fetched > call->count ? fetched : call->count, now_us - from_us);
 }
 
-static void take_state(struct engine *engine, const struct fetch_state *state, size_t fetched)
+static void take_state(struct turn_call *call, const struct fetch_state *state, size_t fetched)
 {
-    engine->turns.waiting = state->waiting;
+    struct engine *engine = call->engine;
+    struct tally *tally = &engine->tally;
+
+    tally->waiting = state->waiting;
+    tally->active = state->active;
+    tally->paused = state->paused;
+    tally->maxed = state->maxed;
+    tally->limited = state->limit_ms > 0;
     engine->turns.backlog =
         (state->waiting > 0 || state->more_due) && !state->paused && !state->maxed;
     if (state->ghosts > 0)
@@ -204,6 +214,7 @@ static void take_state(struct engine *engine, const struct fetch_state *state, s
     if (state->quarantined > 0)
         log_error("jobs.quarantined", LOG_UINT("count", state->quarantined));
     waiting_note_state(engine, state, fetched);
+    solo_note_state(engine, call->alone, state, fetched);
 }
 
 static void on_turn_done(struct queue *queue, const struct call_result *result,
@@ -219,6 +230,8 @@ static void on_turn_done(struct queue *queue, const struct call_result *result,
     engine_touch(engine);
     if (result->outcome != REDIS_REPLY && call->want > 0)
         engine->waiting.drained = false; /* nobody said so */
+    if (result->outcome != REDIS_REPLY && call->alone)
+        solo_note_failed(engine);
     if (result->outcome == REDIS_UNKNOWN) {
         resolve_note_lost(engine, call);
         return;
@@ -228,12 +241,15 @@ static void on_turn_done(struct queue *queue, const struct call_result *result,
         return;
     }
     turns_accepted(engine);
+    engine->tally.calls++;
     measure(call, jobs_count);
     take_results(call, results, results_count);
     for (size_t i = 0; i < jobs_count; i++)
         engine_admit(engine, jobs[i], call->sent_boot_ms);
     if (call->want > 0 && state)
-        take_state(engine, state, jobs_count);
+        take_state(call, state, jobs_count);
+    if (state && state->fenced)
+        engine_fence(engine);
 }
 
 /* ---- sending */
@@ -278,13 +294,13 @@ static void not_sent(struct engine *engine, const struct error *err)
         turns_refused(engine, &result);
 }
 
-static bool send_call(struct turn_call *call, size_t carry, size_t want)
+static bool send_call(struct turn_call *call, size_t carry, size_t want, bool alone)
 {
     struct engine *engine = call->engine;
     struct settle settles[QUEUE_TURN_MAX];
-    struct fetch_want fetch = { .max = want,
-                                .live = engine->turns.live,
-                                .bytes_max = ENGINE_FETCH_BYTES };
+    struct fetch_want fetch = {
+        .max = want, .live = engine->turns.live, .bytes_max = ENGINE_FETCH_BYTES, .alone = alone
+    };
     struct error err = { 0 };
 
     fill_call(call, carry);
@@ -292,6 +308,7 @@ static bool send_call(struct turn_call *call, size_t carry, size_t want)
         settles[i] = call->runs[i]->settle;
     call->n = engine->fetcher.calls;
     call->want = want;
+    call->alone = alone;
     call->sent_us = clock_now_us();
     call->sent_boot_ms = clock_boot_ms();
     if (queue_turn(engine->queue, &engine->fetcher, settles, call->count, &fetch, on_turn_done,
@@ -305,6 +322,8 @@ static bool send_call(struct turn_call *call, size_t carry, size_t want)
     engine->turns.fetching += want;
     if (want > 0)
         waiting_note_fetch(engine);
+    if (alone)
+        solo_note_sent(engine);
     return true;
 }
 
@@ -343,7 +362,9 @@ static bool send_next(struct engine *engine, uint64_t now_ms)
 
     if (!call)
         return false;
-    if (waiting_may_fetch(engine, now_ms))
+    if (waiting_may_fetch(engine, now_ms) && solo_wants_fetch(engine))
+        return send_call(call, 0, 1, /* alone= */ true);
+    if (waiting_may_fetch(engine, now_ms) && !solo_holds_back(engine))
         want = smaller(engine_free_slots(engine, carry), fetch_cap(engine));
     if (carry == 0 && (want == 0 || !(waiting_wants_fetch(engine, now_ms) ||
                                       (turns->flying > 0 && turns->backlog))))
@@ -354,7 +375,7 @@ static bool send_next(struct engine *engine, uint64_t now_ms)
         if (!turns->backlog || (load * 2 < fetch_cap(engine) && !(idle && want > 0)))
             return false;
     }
-    return send_call(call, carry, want);
+    return send_call(call, carry, want, /* alone= */ false);
 }
 
 void turns_step(struct engine *engine, uint64_t now_ms)

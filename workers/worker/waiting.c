@@ -11,7 +11,7 @@
 #define LIMIT_MAX_MS    30000 /* stock workers' maximumRateLimitDelay */
 #define RETRY_MS        500   /* after a wait that failed */
 #define POLL_MS         1000  /* between fetches while the blocking connection is away */
-#define EMPTY_MAX       3
+#define EMPTY_MAX       3     /* fruitless fetches before it waits, and then no more than a poll */
 #define TIMER_LATEST_MS 3600000 /* a due time further off is looked at again then */
 
 void waiting_init(struct engine *engine)
@@ -73,6 +73,10 @@ void waiting_note_state(struct engine *engine, const struct fetch_state *state, 
     if (limit_ms > 0 ||
         (more && waiting->empty < EMPTY_MAX && !(fetched > 0 && leave_to_others(engine, state))))
         waiting->drained = false;
+    /* What waits is not for us (jobs that must run alone in another process): whoever looks puts
+     * the marker back, so waiting on it would not sleep. */
+    if (more && waiting->empty > EMPTY_MAX)
+        waiting->retry_ms = clock_now_ms() + POLL_MS;
 }
 
 /* ---- the blocking connection */
@@ -164,7 +168,7 @@ static void stop_waiting(struct engine *engine)
 void waiting_step(struct engine *engine, uint64_t now_ms)
 {
     struct waiting *waiting = &engine->waiting;
-    bool full = engine_free_slots(engine, 0) == 0;
+    bool full = engine_free_slots(engine, 0) == 0 || solo_holds_back(engine);
 
     if (engine->phase != ENGINE_SERVING) {
         stop_waiting(engine);

@@ -1,9 +1,10 @@
 /* worker.c - wires one worker and watches over its life.
  *
- * Ready is said to the master once both connections stand. The master's DRAIN and STOP go to the
- * engine; SIGTERM and SIGINT are for people: the first drains without bound, the second stops. End
- * of file on the channel means that the master is gone: what can finish in LOST_DRAIN_MS does, the
- * rest is given back, and the exit code says so. */
+ * Ready is said to the master once both connections stand, the handlers can run jobs, and what the
+ * master asked to be given back before that is done. The master's DRAIN and STOP go to the engine;
+ * SIGTERM and SIGINT are for people: the first drains without bound, the second stops. End of file
+ * on the channel means that the master is gone: what can finish in LOST_DRAIN_MS does, the rest is
+ * given back, and the exit code says so. How long the end may take: stop_budget.h. */
 #include "workers/worker/worker.h"
 
 #include <errno.h>
@@ -15,14 +16,18 @@
 #include "common/base/exit_code.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
-#include "common/base/text.h"
+#include "common/channel/channel.h"
 #include "workers/worker/bindings.h"
 #include "workers/worker/engine.h"
+#include "workers/worker/identity.h"
+#include "workers/worker/recoveries.h"
+#include "workers/worker/registry_sweep.h"
+#include "workers/worker/stop_budget.h"
 
 #define LOST_DRAIN_MS    5000
 /* Due times are compared with the clock of whoever fetches; below this nobody would see it. */
 #define SKEW_NOTICED_MS  1000
-#define STATUS_MS        1000
+#define SECOND_MS        1000
 #define CONFIG_BYTES_MAX ((size_t)64 << 20)
 #define WORKER_SIGNALS   2
 #define TITLE_BYTES      160
@@ -40,28 +45,30 @@ struct worker {
     uv_loop_t loop;
     struct config *config;
     const struct config_queue *queue_config;
-    char *name;        /* worker name, as peers see it */
+    struct identity identity;
     char *client_name; /* of the blocking connection */
     struct queue *queue;
     struct link command, blocking;
     struct bindings *bindings;
+    struct scoreboard_slot *board; /* NULL: nothing is shown */
     struct engine *engine;
+    struct recoveries *recoveries;
+    struct registry_sweep *sweep; /* NULL: not this process' task */
     struct channel *channel;
-    uv_timer_t status_timer;
+    uv_timer_t second;    /* ticks while it serves */
+    uv_timer_t end_timer; /* bounds the closing */
     uv_signal_t signals[WORKER_SIGNALS];
-    bool ready_said, drain_asked, master_lost, ended;
+    bool ready_said, drain_asked, master_lost, fenced, ended;
     size_t left; /* jobs that could not be given back */
     char title[TITLE_BYTES];
 };
 
 /* ---- the link to the master */
 
-static void send_frame(struct worker *worker, const struct channel_frame *frame)
+static bool is_ready(const struct worker *worker)
 {
-    struct error err;
-
-    if (worker->channel && channel_send(worker->channel, frame, &err) < 0)
-        log_debug("frame.unsent", LOG_STR("why", err.text));
+    return worker->command.ready && worker->blocking.ready &&
+           recoveries_pending(worker->recoveries) == 0 && bindings_are_ready(worker->bindings);
 }
 
 static void say_ready(struct worker *worker)
@@ -69,44 +76,99 @@ static void say_ready(struct worker *worker)
     struct channel_frame frame = { .type = CHANNEL_READY };
     struct error err;
 
-    if (worker->ready_said || !worker->channel || !worker->command.ready || !worker->blocking.ready)
+    if (worker->ready_said || !worker->channel || !is_ready(worker))
         return;
     if (channel_send(worker->channel, &frame, &err) < 0)
-        return; /* said again with the next status */
+        return; /* said again in a second */
     worker->ready_said = true;
-    log_info("worker.ready", LOG_UINT("slots", worker->arguments->slots),
+    log_info("worker.ready", LOG_UINT("slots", engine_slots(worker->engine)),
              LOG_STR("redis", worker->queue_config->redis->url));
 }
 
-static void set_title(struct worker *worker, const struct channel_status *status)
+static void on_handlers_ready(void *arg)
 {
+    struct worker *worker = arg;
+
+    if (!worker->ended)
+        say_ready(worker);
+}
+
+static void set_title(struct worker *worker)
+{
+    const struct worker_arguments *arguments = worker->arguments;
+    const char *ending = engine_ending(worker->engine);
     char title[TITLE_BYTES];
 
-    (void)snprintf(title, sizeof(title),
-                   "drover-worker %s/%" PRIu64 " gen %" PRIu64 " busy %" PRIu64 "/%" PRIu64,
-                   worker->arguments->queue, worker->arguments->slot, worker->arguments->generation,
-                   status->running, status->slots);
+    (void)snprintf(
+        title, sizeof(title), "drover-worker %s/%" PRIu64 " gen %" PRIu64 " busy %zu/%zu%s%s",
+        arguments->queue, arguments->slot, arguments->generation, engine_running(worker->engine),
+        engine_slots(worker->engine), *ending ? " " : "", ending);
     if (strcmp(title, worker->title) == 0)
         return;
     memcpy(worker->title, title, sizeof(title));
     (void)uv_set_process_title(title); /* for people only */
 }
 
-static void send_status(struct worker *worker)
+static void step_sweep(struct worker *worker)
 {
-    struct channel_frame frame = { .type = CHANNEL_STATUS };
-
-    engine_read_status(worker->engine, &frame.status);
-    send_frame(worker, &frame);
-    set_title(worker, &frame.status);
+    if (worker->sweep && worker->command.ready && !*engine_ending(worker->engine))
+        registry_sweep_step(worker->sweep);
 }
 
-static void on_status_timer(uv_timer_t *timer)
+static void on_second(uv_timer_t *timer)
 {
     struct worker *worker = timer->data;
 
     say_ready(worker);
-    send_status(worker);
+    set_title(worker);
+    step_sweep(worker);
+}
+
+static void on_recovery_answered(const struct channel_recovered *answer, void *arg)
+{
+    struct worker *worker = arg;
+    struct channel_frame frame = { .type = CHANNEL_RECOVERED, .recovered = *answer };
+    struct error err;
+
+    if (!worker->channel)
+        return; /* the master sees our end, and asks somebody else */
+    if (channel_send(worker->channel, &frame, &err) < 0)
+        log_warn("frame.unsent", LOG_STR("uuid", answer->uuid), LOG_STR("why", err.text));
+    say_ready(worker);
+}
+
+static void tune(struct worker *worker, const struct channel_tune *wanted)
+{
+    if (wanted->slots == 0 || wanted->slots > WORKER_SLOTS_MAX ||
+        wanted->log_level > LOG_LEVEL_ERROR) {
+        log_error("frame.refused", LOG_UINT("slots", wanted->slots),
+                  LOG_UINT("log_level", wanted->log_level), LOG_STR("why", "out of range"));
+        return;
+    }
+    log_open(STDERR_FILENO, (enum log_format)worker->config->log_format,
+             (enum log_level)wanted->log_level);
+    engine_resize(worker->engine, wanted->slots);
+}
+
+static void take_frame(struct worker *worker, const struct channel_frame *frame)
+{
+    switch (frame->type) {
+    case CHANNEL_DRAIN:
+        engine_drain(worker->engine, frame->timeout_ms);
+        break;
+    case CHANNEL_STOP:
+        engine_stop(worker->engine);
+        break;
+    case CHANNEL_TUNE:
+        tune(worker, &frame->tune);
+        break;
+    case CHANNEL_RECOVER:
+        recoveries_ask(worker->recoveries, &frame->recover);
+        break;
+    case CHANNEL_READY: /* ours to say */
+    case CHANNEL_RECOVERED:
+        break;
+    }
 }
 
 static void on_frame(struct channel *channel, const struct channel_frame *frame, void *arg)
@@ -114,16 +176,14 @@ static void on_frame(struct channel *channel, const struct channel_frame *frame,
     struct worker *worker = arg;
 
     (void)channel;
-    if (!frame) {
+    if (frame) {
+        take_frame(worker, frame);
+    } else {
         worker->master_lost = true;
         log_error("master.lost", LOG_UINT("drain_ms", LOST_DRAIN_MS));
         engine_drain(worker->engine, LOST_DRAIN_MS);
-        return;
     }
-    if (frame->type == CHANNEL_DRAIN)
-        engine_drain(worker->engine, frame->timeout_ms);
-    else if (frame->type == CHANNEL_STOP)
-        engine_stop(worker->engine);
+    set_title(worker);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -136,6 +196,7 @@ static void on_signal(uv_signal_t *handle, int number)
     else
         engine_drain(worker->engine, 0);
     worker->drain_asked = true;
+    set_title(worker);
 }
 
 /* ---- the end */
@@ -155,9 +216,26 @@ static void on_stop_waiting(void *arg)
 
 static void close_handles(struct worker *worker)
 {
-    uv_close((uv_handle_t *)&worker->status_timer, NULL);
+    uv_close((uv_handle_t *)&worker->second, NULL);
     for (size_t i = 0; i < WORKER_SIGNALS; i++)
         uv_close((uv_handle_t *)&worker->signals[i], NULL);
+}
+
+/* Something does not close: our exit closes it, and the master ends what is left of our session. */
+static void on_end_timer(uv_timer_t *timer)
+{
+    struct worker *worker = timer->data;
+
+    log_warn("worker.unclosed", LOG_UINT("after_ms", STOP_CLOSE_MS),
+             LOG_STR("why", worker->engine ? "connections or jobs" : "handlers"));
+    uv_stop(&worker->loop);
+}
+
+static void on_bindings_closed(void *arg)
+{
+    struct worker *worker = arg;
+
+    uv_close((uv_handle_t *)&worker->end_timer, NULL);
 }
 
 /* Once both connections are closed no callback can reach the engine any more. */
@@ -169,8 +247,10 @@ static void finish(struct worker *worker)
         uv_stop(&worker->loop); /* handlers that cannot be ended: our exit is all that is left */
         return;
     }
-    bindings_close(TAKE_PTR(worker->bindings));
+    recoveries_free(TAKE_PTR(worker->recoveries));
+    registry_sweep_free(TAKE_PTR(worker->sweep));
     engine_close(TAKE_PTR(worker->engine));
+    bindings_close(TAKE_PTR(worker->bindings), on_bindings_closed, worker);
 }
 
 static void on_ended(size_t left, void *arg)
@@ -179,8 +259,9 @@ static void on_ended(size_t left, void *arg)
 
     worker->ended = true;
     worker->left = left;
-    send_status(worker);
+    worker->fenced = engine_is_fenced(worker->engine);
     close_handles(worker);
+    (void)uv_timer_start(&worker->end_timer, on_end_timer, STOP_CLOSE_MS, 0); /* cannot fail */
     channel_close(TAKE_PTR(worker->channel));
     close_link(&worker->command);
     close_link(&worker->blocking);
@@ -192,6 +273,8 @@ static void tell_engine(struct worker *worker)
 {
     engine_set_redis(worker->engine, worker->command.ready);
     engine_set_blocking(worker->engine, worker->blocking.ready ? worker->blocking.redis : NULL);
+    recoveries_set_redis(worker->recoveries, worker->command.ready ? worker->command.redis : NULL);
+    step_sweep(worker);
     say_ready(worker);
 }
 
@@ -259,6 +342,8 @@ static int open_link(struct link *link, struct error *err)
 
 static int exit_code(const struct worker *worker)
 {
+    if (worker->fenced)
+        return EXIT_CODE_FENCED;
     if (worker->master_lost)
         return EXIT_CODE_SUPERVISOR_LOST;
     return worker->left > 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
@@ -284,8 +369,10 @@ static void open_log(const struct worker *worker)
 {
     const struct worker_arguments *arguments = worker->arguments;
     struct log_field fields[] = {
-        LOG_STR("role", "worker"),       LOG_STR("queue", arguments->queue),
-        LOG_STR("worker", worker->name), LOG_UINT("generation", arguments->generation),
+        LOG_STR("role", "worker"),
+        LOG_STR("queue", arguments->queue),
+        LOG_STR("worker", worker->identity.name),
+        LOG_UINT("generation", arguments->generation),
         LOG_INT("pid", getpid()),
     };
 
@@ -294,33 +381,48 @@ static void open_log(const struct worker *worker)
     log_set_context(fields, ARRAY_SIZE(fields));
 }
 
-/* "<hostname>-<queue>-<slot>"; CLIENT SETNAME refuses blanks and more. */
-static char *make_name(const struct worker_arguments *arguments)
-{
-    char host[256] = "localhost";
-    char *name;
-
-    if (gethostname(host, sizeof(host)) == 0)
-        host[sizeof(host) - 1] = '\0';
-    name = text_format("%s-%s-%" PRIu64, host, arguments->queue, arguments->slot);
-    for (char *c = name; c && *c; c++) {
-        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
-              *c == '.' || *c == '_' || *c == '-'))
-            *c = '_';
-    }
-    return name;
-}
-
 static int open_queue(struct worker *worker, struct error *err)
 {
     const struct config_queue *queue = worker->queue_config;
 
     if (queue_new(queue->redis->prefix, queue->name, NULL, &worker->queue, err) < 0)
         return error_wrap(err, "open queue %s", queue->name);
-    worker->client_name = queue_worker_client_name(worker->queue, worker->name);
+    worker->client_name = queue_worker_client_name(worker->queue, worker->identity.name);
     if (!worker->client_name)
         return error_set(err, -ENOMEM, "name the connection");
     return 0;
+}
+
+static int open_bindings(struct worker *worker, struct error *err)
+{
+    struct bindings_options options = {
+        .loop = &worker->loop,
+        .queue = worker->queue_config,
+        .worker = worker->identity.name,
+        .slots = worker->arguments->slots,
+        .start_timeout_ms = worker->config->start_timeout_ms,
+        .restart_first_ms = worker->config->restart_first_ms,
+        .restart_max_ms = worker->config->restart_max_ms,
+        .on_ready = on_handlers_ready,
+        .arg = worker,
+    };
+
+    return bindings_open(&options, &worker->bindings, err);
+}
+
+/* For people only: without it the work goes on. */
+static void open_board(struct worker *worker)
+{
+    const struct worker_arguments *arguments = worker->arguments;
+    struct error err = { 0 };
+
+    if (arguments->board == WORKER_NO_BOARD)
+        return;
+    if (scoreboard_attach(CHANNEL_SCOREBOARD_FD, (int)arguments->board, arguments->uuid,
+                          &worker->board, &err) < 0)
+        log_warn("scoreboard.unavailable", LOG_UINT("index", arguments->board),
+                 LOG_STR("why", err.text));
+    (void)close(CHANNEL_SCOREBOARD_FD); /* mapped, or of no use */
 }
 
 static int open_engine(struct worker *worker, struct error *err)
@@ -330,9 +432,11 @@ static int open_engine(struct worker *worker, struct error *err)
         .queue = worker->queue,
         .config = worker->queue_config,
         .bindings = bindings_rows(worker->bindings),
-        .worker_name = worker->name,
+        .worker_name = worker->identity.name,
         .uuid = worker->arguments->uuid,
         .slots = worker->arguments->slots,
+        .identity = &worker->identity.row,
+        .board = worker->board,
         .on_stop_waiting = on_stop_waiting,
         .on_ended = on_ended,
         .arg = worker,
@@ -341,14 +445,31 @@ static int open_engine(struct worker *worker, struct error *err)
     return engine_new(&options, &worker->engine, err);
 }
 
+/* One process of the queue looks after what an earlier master left: the one that always is there.
+ */
+static int open_sweep(struct worker *worker, struct error *err)
+{
+    struct registry_sweep_options options = {
+        .queue = worker->queue,
+        .host = &worker->identity.host,
+        .master = worker->arguments->master,
+        .max_givebacks = worker->queue_config->max_givebacks,
+    };
+
+    if (worker->arguments->slot != 0 || !worker->arguments->master)
+        return 0;
+    return registry_sweep_new(&options, &worker->sweep, err);
+}
+
 static void open_handles(struct worker *worker)
 {
     static const int numbers[WORKER_SIGNALS] = { SIGTERM, SIGINT };
 
     /* None of these can fail but uv_signal_start, for numbers that cannot be caught. */
-    (void)uv_timer_init(&worker->loop, &worker->status_timer);
-    worker->status_timer.data = worker;
-    (void)uv_timer_start(&worker->status_timer, on_status_timer, STATUS_MS, STATUS_MS);
+    (void)uv_timer_init(&worker->loop, &worker->second);
+    (void)uv_timer_init(&worker->loop, &worker->end_timer);
+    worker->second.data = worker->end_timer.data = worker;
+    (void)uv_timer_start(&worker->second, on_second, SECOND_MS, SECOND_MS);
     for (size_t i = 0; i < WORKER_SIGNALS; i++) {
         (void)uv_signal_init(&worker->loop, &worker->signals[i]);
         worker->signals[i].data = worker;
@@ -359,12 +480,18 @@ static void open_handles(struct worker *worker)
 /* In the order in which the pieces need each other; what fails here ends the process. */
 static int open_all(struct worker *worker, struct error *err)
 {
-    int r = bindings_open(&worker->loop, worker->queue_config, &worker->bindings, err);
+    int r = open_bindings(worker, err);
 
+    open_board(worker);
     if (r == 0)
         r = open_queue(worker, err);
     if (r == 0)
         r = open_engine(worker, err);
+    if (r == 0)
+        r = recoveries_new(worker->queue_config->redis->prefix, on_recovery_answered, worker,
+                           &worker->recoveries, err);
+    if (r == 0)
+        r = open_sweep(worker, err);
     if (r == 0)
         r = channel_open(&worker->loop, CHANNEL_FD, on_frame, worker, &worker->channel, err);
     if (r == 0)
@@ -402,7 +529,8 @@ static void free_worker(struct worker *worker)
     queue_free(worker->queue);
     config_free(worker->config);
     free(worker->client_name);
-    free(worker->name);
+    identity_done(&worker->identity);
+    scoreboard_detach(worker->board);
 }
 
 int worker_run(const struct worker_arguments *arguments)
@@ -415,10 +543,8 @@ int worker_run(const struct worker_arguments *arguments)
     (void)signal(SIGPIPE, SIG_IGN); /* neither can fail for these numbers */
     (void)signal(SIGHUP, SIG_IGN);
     fd_cloexec_from(CHANNEL_FD);
-    worker.name = make_name(arguments);
-    if (!worker.name || read_config(&worker, &err) < 0) {
-        log_error("worker.failed", LOG_STR("queue", arguments->queue),
-                  LOG_STR("why", worker.name ? err.text : "out of memory"));
+    if (identity_init(&worker.identity, arguments, &err) < 0 || read_config(&worker, &err) < 0) {
+        log_error("worker.failed", LOG_STR("queue", arguments->queue), LOG_STR("why", err.text));
         return EXIT_CODE_CONFIG;
     }
     open_log(&worker);

@@ -206,7 +206,8 @@ Test(exit_code, has_a_name_and_only_two_are_final)
     } rows[] = {
         { 0, "ok", false },           { 1, "failed", false },    { 64, "usage", true },
         { 69, "unavailable", false }, { 70, "software", false }, { 71, "supervisor lost", false },
-        { 78, "config", true },       { 2, NULL, false },        { -1, NULL, false },
+        { 72, "fenced", false },      { 78, "config", true },    { 2, NULL, false },
+        { -1, NULL, false },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

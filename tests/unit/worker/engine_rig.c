@@ -39,19 +39,38 @@ static int fake_start(struct handler *handler, const struct handler_input *input
     return 0;
 }
 
-static void fake_cancel(struct handler_run *run, enum handler_cancel how)
+static void fake_cancel(struct handler_run *run, enum handler_cancel how,
+                        enum handler_cancel_why why, uint64_t grace_ms)
 {
     struct fake_run *fake = &rig.runs[run->index];
 
     cr_assert(not(fake->ended), "a run that ended is not cancelled");
+    fake->why = why;
+    fake->grace_ms = grace_ms;
     if (how == HANDLER_CANCEL_HARD)
         fake->hard++;
     else
         fake->soft++;
 }
 
+static void fake_resize(struct handler *handler, size_t slots)
+{
+    (void)handler;
+    rig.resized_to = slots;
+    rig.resizes++;
+}
+
+static void fake_drain(struct handler *handler, uint64_t timeout_ms)
+{
+    (void)handler;
+    rig.drain_told_ms = timeout_ms;
+    rig.drains++;
+}
+
 static const struct handler_kind fake_handler_kind = {
     .name = "fake",
+    .resize = fake_resize,
+    .drain = fake_drain,
     .start = fake_start,
     .cancel = fake_cancel,
 };
@@ -86,11 +105,19 @@ size_t count_running(void)
     return count;
 }
 
-void end_run(unsigned int id, enum handler_outcome_kind kind)
+void end_run_with(unsigned int id, enum handler_outcome_kind kind, const char *reason,
+                  int64_t retry_after_ms)
 {
-    struct handler_outcome outcome = { .kind = kind, .retry_after_ms = -1 };
+    struct handler_outcome outcome = { .kind = kind,
+                                       .reason = { reason, strlen(reason) },
+                                       .retry_after_ms = retry_after_ms };
 
     end_fake(running(id), &outcome);
+}
+
+void end_run(unsigned int id, enum handler_outcome_kind kind)
+{
+    end_run_with(id, kind, "", -1);
 }
 
 void complete(unsigned int id)
@@ -112,11 +139,64 @@ void complete_all(void)
 
 void fail_run(unsigned int id, const char *reason)
 {
-    struct handler_outcome outcome = { .kind = HANDLER_FAILED,
-                                       .reason = { reason, strlen(reason) },
-                                       .retry_after_ms = -1 };
+    end_run_with(id, HANDLER_FAILED, reason, -1);
+}
 
-    end_fake(running(id), &outcome);
+/* ---- fake scoreboard: the slot is the rig */
+
+void scoreboard_set(struct scoreboard_slot *slot, enum scoreboard_counter counter, uint64_t value)
+{
+    if (slot)
+        rig.board.counters[counter] = value;
+}
+
+void scoreboard_count_time(struct scoreboard_slot *slot, enum scoreboard_histogram histogram,
+                           uint64_t us)
+{
+    if (!slot)
+        return;
+    rig.board.counted[histogram]++;
+    rig.board.last_us[histogram] = us;
+}
+
+int scoreboard_job_begin(struct scoreboard_slot *slot, const char *id, size_t id_len,
+                         const char *type, size_t type_len, uint64_t attempt)
+{
+    for (int row = 0; slot && row < SCOREBOARD_JOBS; row++) {
+        if (rig.board.jobs[row].used)
+            continue;
+        rig.board.jobs[row].used = true;
+        rig.board.jobs[row].attempt = attempt;
+        rig.board.jobs[row].pid = 0;
+        (void)snprintf(rig.board.jobs[row].id, 32, "%.*s", (int)id_len, id);
+        (void)snprintf(rig.board.jobs[row].type, 32, "%.*s", (int)type_len, type);
+        return row;
+    }
+    return -1;
+}
+
+void scoreboard_job_set_pid(struct scoreboard_slot *slot, int row, int32_t pid)
+{
+    if (slot && row >= 0)
+        rig.board.jobs[row].pid = pid;
+}
+
+void scoreboard_job_end(struct scoreboard_slot *slot, int row)
+{
+    if (!slot || row < 0)
+        return;
+    cr_assert(rig.board.jobs[row].used, "a row is given back once");
+    rig.board.jobs[row].used = false;
+}
+
+uint64_t shown(enum scoreboard_counter counter)
+{
+    return rig.board.counters[counter];
+}
+
+bool is_shown(enum scoreboard_flag flag)
+{
+    return (shown(SCOREBOARD_FLAGS) & (uint64_t)flag) != 0;
 }
 
 /* ---- fake queue */
@@ -153,9 +233,16 @@ int queue_turn(struct queue *queue, struct fetcher *fetcher, const struct settle
     cr_assert(le(sz, count, QUEUE_TURN_MAX));
     cr_assert(le(sz, want->max, QUEUE_TURN_MAX));
     cr_assert(not(count == 0 && want->max == 0), "a call must carry something");
+    if (want->alone) {
+        cr_assert(eq(sz, want->max, 1));
+        cr_assert(eq(sz, count + runs_held(&rig.engine->runs), 0), "it holds nothing");
+    }
+    if (want->max > 0)
+        cr_assert(eq(sz, rig.engine->runs.alone_running, 0), "nothing beside a lonely job");
     call = record(FAKE_TURN, (void *)on_done, arg);
     call->count = count;
     call->want = want->max;
+    call->alone = want->alone;
     call->live = want->live;
     call->n = fetcher->calls++;
     for (size_t i = 0; i < count; i++) {
@@ -178,11 +265,12 @@ int queue_renew(struct queue *queue, const struct fetcher *fetcher, const struct
     struct fake_call *call;
 
     (void)queue;
-    (void)fetcher;
     REFUSE_WHEN_TOLD(err);
     cr_assert(le(sz, count, QUEUE_RENEW_MAX));
     call = record(FAKE_RENEW, (void *)on_done, arg);
     call->count = count;
+    if (fetcher->identity)
+        call->identity = *fetcher->identity;
     for (size_t i = 0; i < count && i < FAKE_JOBS_MAX; i++)
         copy_bytes(call->ids[i], sizeof(call->ids[i]), &jobs[i]->id);
     return 0;
@@ -190,8 +278,7 @@ int queue_renew(struct queue *queue, const struct fetcher *fetcher, const struct
 
 int queue_outcome(struct queue *queue, const struct fetcher *fetcher,
                   const struct job *const *settled, const uint64_t *settle_calls, size_t count,
-                  const struct job *const *known, size_t known_count, queue_outcome_cb *on_done,
-                  void *arg, struct error *err)
+                  queue_outcome_cb *on_done, void *arg, struct error *err)
 {
     struct fake_call *call;
 
@@ -200,13 +287,30 @@ int queue_outcome(struct queue *queue, const struct fetcher *fetcher,
     REFUSE_WHEN_TOLD(err);
     call = record(FAKE_OUTCOME, (void *)on_done, arg);
     call->count = count;
-    call->known_count = known_count;
     for (size_t i = 0; i < count; i++) {
         copy_bytes(call->ids[i], sizeof(call->ids[i]), &settled[i]->id);
         call->calls[i] = settle_calls[i];
     }
+    return 0;
+}
+
+int queue_adopt(struct queue *queue, const struct fetcher *fetcher, const struct job *const *known,
+                size_t known_count, size_t want, queue_adopt_cb *on_done, void *arg,
+                struct error *err)
+{
+    struct fake_call *call;
+
+    (void)queue;
+    (void)fetcher;
+    REFUSE_WHEN_TOLD(err);
+    cr_assert(eq(sz, open_calls(FAKE_TURN), 0), "no turn is under way");
+    cr_assert(eq(sz, known_count, runs_held(&rig.engine->runs)), "all that is held is known");
+    cr_assert(le(sz, want, QUEUE_ADOPT_MAX));
+    call = record(FAKE_ADOPT, (void *)on_done, arg);
+    call->count = known_count;
+    call->want = want;
     for (size_t i = 0; i < known_count; i++)
-        copy_bytes(call->known[i], sizeof(call->known[i]), &known[i]->id);
+        copy_bytes(call->ids[i], sizeof(call->ids[i]), &known[i]->id);
     return 0;
 }
 
@@ -345,7 +449,7 @@ void answer_renew(struct fake_call *call, const enum lock_answer *answers)
     mark_answered(call, FAKE_RENEW);
     for (size_t i = 0; answers && i < call->count; i++)
         all[i] = answers[i];
-    ((queue_renew_cb *)call->on_done)(NULL, &replied, all, call->count, 1, call->arg);
+    ((queue_renew_cb *)call->on_done)(NULL, &replied, all, call->count, 1, false, call->arg);
     step();
 }
 
@@ -354,15 +458,48 @@ void answer_renew_badly(struct fake_call *call, enum redis_outcome outcome)
     struct call_result result = { outcome, REDIS_CLASS_NONE, "told" };
 
     mark_answered(call, FAKE_RENEW);
-    ((queue_renew_cb *)call->on_done)(NULL, &result, NULL, 0, 0, call->arg);
+    ((queue_renew_cb *)call->on_done)(NULL, &result, NULL, 0, 0, false, call->arg);
     step();
 }
 
 void answer_outcome(struct fake_call *call, const enum job_outcome *outcomes)
 {
     mark_answered(call, FAKE_OUTCOME);
-    ((queue_outcome_cb *)call->on_done)(NULL, &replied, outcomes, call->count, 0, call->arg);
+    ((queue_outcome_cb *)call->on_done)(NULL, &replied, outcomes, call->count, call->arg);
     step();
+}
+
+void answer_renew_fenced(struct fake_call *call)
+{
+    enum lock_answer all[QUEUE_RENEW_MAX];
+
+    mark_answered(call, FAKE_RENEW);
+    for (size_t i = 0; i < QUEUE_RENEW_MAX; i++)
+        all[i] = LOCK_LOST;
+    ((queue_renew_cb *)call->on_done)(NULL, &replied, all, call->count, 1, true, call->arg);
+    step();
+}
+
+static void adopt(struct fake_call *call, const struct call_result *result, struct job **jobs,
+                  size_t jobs_count, uint64_t given_back)
+{
+    mark_answered(call, FAKE_ADOPT);
+    cr_assert(le(sz, jobs_count, call->want));
+    ((queue_adopt_cb *)call->on_done)(NULL, result, jobs, jobs_count, given_back, false, call->arg);
+    step();
+}
+
+void answer_adopt(struct fake_call *call, struct job **jobs, size_t jobs_count, uint64_t given_back)
+{
+    adopt(call, &replied, jobs, jobs_count, given_back);
+}
+
+void answer_adopt_badly(struct fake_call *call, enum redis_outcome outcome, struct job **jobs,
+                        size_t jobs_count)
+{
+    struct call_result result = { outcome, REDIS_CLASS_LATER, "told" };
+
+    adopt(call, &result, jobs, jobs_count, 0);
 }
 
 void answer_value(struct fake_call *call, int64_t value)
@@ -460,9 +597,14 @@ void rig_init(void)
     rig.config.stalled_interval_ms = 30000;
     rig.config.max_stalled = 1;
     rig.config.batch_max = 64;
+    rig.config.max_givebacks = 3;
     rig.config.unknown_delay_ms = 60000;
     rig.bindings[0].kind = rig.bindings[1].kind = &fake_handler_kind;
 }
+
+static const struct worker_identity identity = {
+    .host = "host", .machine = "m", .boot = "b", .pid = 42, .master = "master", .version = "0"
+};
 
 void rig_start(size_t slots)
 {
@@ -473,11 +615,14 @@ void rig_start(size_t slots)
         .worker_name = "host-q-0",
         .uuid = "0b0cbd0e-38d5-4c5a-92a5-6c9e6a9f8f6c",
         .slots = slots,
+        .identity = rig.without_identity ? NULL : &identity,
+        .board = rig.without_board ? NULL : (struct scoreboard_slot *)&rig,
         .on_stop_waiting = on_stop_waiting,
         .on_ended = on_ended,
     };
     struct error err = { 0 };
 
+    rig.ceiling = slots;
     cr_assert(eq(int, engine_new(&options, &rig.engine, &err), 0));
     engine_set_redis(rig.engine, true);
     engine_set_blocking(rig.engine, (struct redis *)&rig); /* never looked into */
@@ -500,7 +645,7 @@ static void answer_all_badly(void)
         struct fake_call *call = &rig.calls[i];
 
         if (!call->answered && call->kind == FAKE_RENEW)
-            ((queue_renew_cb *)call->on_done)(NULL, &result, NULL, 0, 0, call->arg);
+            ((queue_renew_cb *)call->on_done)(NULL, &result, NULL, 0, 0, false, call->arg);
     }
 }
 
@@ -515,18 +660,50 @@ void rig_done(void)
     free(rig.calls);
 }
 
-/* A job is in exactly one state. */
+/* A job is in exactly one state, and the list of the held is in order of fetching. */
 static void check_states(const struct runs *runs)
 {
-    size_t seen[RUN_STATE_COUNT] = { 0 };
+    size_t seen[RUN_STATE_COUNT] = { 0 }, alone = 0;
+    uint64_t last_seq = 0;
 
-    for (size_t i = 0; i < runs->count; i++)
-        seen[runs->all[i].state]++;
+    RUNS_EACH (runs, run) {
+        seen[run->state]++;
+        alone += run->state == RUN_RUNNING && run_is_alone(run);
+        cr_assert(lt(u64, last_seq, run->seq));
+        last_seq = run->seq;
+    }
+    for (const struct run *run = runs->free; run; run = run->next)
+        seen[run->state]++;
     for (int state = 0; state < RUN_STATE_COUNT; state++)
         cr_assert(eq(sz, seen[state], runs->in_state[state]));
+    cr_assert(eq(sz, alone, runs->alone_running));
 }
 
-/* Never more run than there are slots, and the calls in flight add up. */
+/* Each running job has a row of its own, as far as there are rows. */
+static void check_board(const struct runs *runs)
+{
+    size_t used = 0;
+
+    for (size_t row = 0; row < SCOREBOARD_JOBS; row++)
+        used += rig.board.jobs[row].used;
+    cr_assert(eq(sz, used,
+                 rig.without_board                               ? 0
+                 : runs->in_state[RUN_RUNNING] < SCOREBOARD_JOBS ? runs->in_state[RUN_RUNNING]
+                                                                 : used));
+    if (!rig.without_board)
+        cr_assert(eq(u64, shown(SCOREBOARD_RUNNING), (uint64_t)runs->in_state[RUN_RUNNING]));
+}
+
+/* What runs and is asked for never exceeds the slots, and after they became fewer it only sinks. */
+static void check_ceiling(const struct engine *engine, size_t wanted)
+{
+    size_t load = engine->runs.in_state[RUN_RUNNING] + wanted, slots = engine->options.slots;
+
+    cr_assert(le(sz, load, rig.ceiling));
+    rig.ceiling = load > slots ? load : slots;
+}
+
+/* The calls in flight add up. */
 static void check_invariants(void)
 {
     const struct engine *engine = rig.engine;
@@ -534,14 +711,17 @@ static void check_invariants(void)
     size_t carried = 0, wanted = 0;
 
     check_states(&engine->runs);
+    if (engine->phase != ENGINE_ENDED)
+        check_board(&engine->runs);
     for (size_t i = 0; i < ENGINE_CALLS; i++) {
         carried += engine->turns.calls[i].flying ? engine->turns.calls[i].count : 0;
         wanted += engine->turns.calls[i].flying ? engine->turns.calls[i].want : 0;
     }
     cr_assert(eq(sz, carried, in_state[RUN_SETTLING]));
     cr_assert(eq(sz, wanted, engine->turns.fetching));
-    cr_assert(le(sz, in_state[RUN_RUNNING] + wanted, engine->options.slots));
+    check_ceiling(engine, wanted);
     cr_assert(eq(sz, in_state[RUN_RUNNING], count_running()));
+    cr_assert(not(engine->fenced && engine->phase == ENGINE_SERVING));
 }
 
 void step(void)
@@ -561,10 +741,10 @@ void pass_ms(uint64_t ms)
     step();
 }
 
-struct channel_status status(void)
+void resize(size_t slots)
 {
-    struct channel_status now;
-
-    engine_read_status(rig.engine, &now);
-    return now;
+    if (slots > rig.ceiling)
+        rig.ceiling = slots;
+    engine_resize(rig.engine, slots);
+    step();
 }

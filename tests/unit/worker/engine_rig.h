@@ -1,7 +1,8 @@
 /* engine_rig.h - the engine with a queue and handlers that only do what a test tells them.
  *
- * queue_* are fakes: each call is recorded and answered by the test, when it likes. Handlers are
- * fakes too. The loop is there but never run: the test calls step() and moves the clock. */
+ * queue_* are fakes: each call is recorded and answered by the test, when it likes. Handlers and
+ * the scoreboard are fakes too. The loop is there but never run: the test calls step() and moves
+ * the clock. */
 #pragma once
 
 #include <criterion/criterion.h>
@@ -14,6 +15,7 @@ enum fake_kind {
     FAKE_TURN,
     FAKE_RENEW,
     FAKE_OUTCOME,
+    FAKE_ADOPT,
     FAKE_LEAVE,
     FAKE_STALLED,
     FAKE_WAIT,
@@ -36,12 +38,12 @@ struct fake_call {
     void *on_done, *arg;
     size_t count; /* settles, or jobs asked about */
     struct fake_settle settles[QUEUE_TURN_MAX];
-    char ids[FAKE_JOBS_MAX][32]; /* of RENEW and OUTCOME */
+    char ids[FAKE_JOBS_MAX][32]; /* of RENEW and OUTCOME, and those known to ADOPT */
     uint64_t calls[FAKE_JOBS_MAX];
-    char known[FAKE_JOBS_MAX][32];
-    size_t known_count;
     size_t want;
+    bool alone;
     uint64_t live, n, timeout_ms;
+    struct worker_identity identity; /* of RENEW */
 };
 
 struct fake_run {
@@ -51,7 +53,22 @@ struct fake_run {
     const struct handler_input *input;
     char id[32];
     bool ended;
-    unsigned int soft, hard; /* cancels seen */
+    unsigned int soft, hard;     /* cancels seen */
+    enum handler_cancel_why why; /* of the last; likewise: */
+    uint64_t grace_ms;
+};
+
+/* What the scoreboard shows. */
+struct fake_board {
+    uint64_t counters[SCOREBOARD_COUNTER_COUNT];
+    uint64_t counted[SCOREBOARD_HISTOGRAM_COUNT]; /* how many times */
+    uint64_t last_us[SCOREBOARD_HISTOGRAM_COUNT];
+    struct {
+        bool used;
+        char id[32], type[32];
+        uint64_t attempt;
+        int pid;
+    } jobs[SCOREBOARD_JOBS];
 };
 
 struct rig {
@@ -64,6 +81,12 @@ struct rig {
     size_t calls_count;
     struct fake_run runs[1024];
     size_t runs_count;
+    struct fake_board board;
+    bool without_board, without_identity;
+    size_t ceiling;    /* slots, or what ran and was asked for when they became fewer */
+    size_t resized_to; /* what the handlers were told last; likewise: */
+    uint64_t drain_told_ms;
+    unsigned int resizes, drains;
     bool refuse_start;    /* the fake handler's start fails */
     int send_result;      /* what queue_* calls return, 0 or a negative errno */
     bool stopped_waiting; /* on_stop_waiting was called */
@@ -105,7 +128,13 @@ void answer_turn_badly(struct fake_call *call, enum redis_outcome outcome,
                        enum redis_error_class error_class);
 void answer_renew(struct fake_call *call, const enum lock_answer *answers);
 void answer_renew_badly(struct fake_call *call, enum redis_outcome outcome);
+void answer_renew_fenced(struct fake_call *call);
 void answer_outcome(struct fake_call *call, const enum job_outcome *outcomes);
+/* `jobs` (taken) are handed over, the others given back. */
+void answer_adopt(struct fake_call *call, struct job **jobs, size_t jobs_count,
+                  uint64_t given_back);
+void answer_adopt_badly(struct fake_call *call, enum redis_outcome outcome, struct job **jobs,
+                        size_t jobs_count);
 void answer_value(struct fake_call *call, int64_t value); /* LEAVE, STALLED, RETURN */
 void answer_wait(struct fake_call *call, uint64_t due_ms);
 void answer_wait_badly(struct fake_call *call, enum redis_outcome outcome);
@@ -119,5 +148,11 @@ void complete(unsigned int id); /* with null; does not step */
 void complete_all(void);
 void fail_run(unsigned int id, const char *reason);
 void end_run(unsigned int id, enum handler_outcome_kind kind);
+void end_run_with(unsigned int id, enum handler_outcome_kind kind, const char *reason,
+                  int64_t retry_after_ms);
 
-struct channel_status status(void);
+/* engine_resize, and a step. */
+void resize(size_t slots);
+/* A counter as the scoreboard shows it after the last step. */
+uint64_t shown(enum scoreboard_counter counter);
+bool is_shown(enum scoreboard_flag flag);

@@ -80,11 +80,33 @@ Test(locks, unproven_lock_stops_the_job_and_drops_the_result)
     cr_assert(eq(uint, running(1)->hard, 1));
     complete(1);
     step();
-    cr_assert(eq(u64, status().lost, 1), "even though it completed");
+    cr_assert(eq(u64, shown(SCOREBOARD_LOST), 1), "even though it completed");
     engine_set_redis(rig.engine, true);
     step();
     cr_assert(eq(sz, open_calls(FAKE_TURN), 0), "nothing is settled");
     cr_assert(eq(sz, open_calls(FAKE_WAIT), 1), "the slot is free again");
+}
+
+/* So that whoever gets the job when the lock has ended does not meet it here. */
+Test(locks, unproven_lock_kills_before_its_end)
+{
+    rig.types[0].kill_grace_ms = 60000;
+    run_one_and_lose_redis(CONFIG_LOCK_LOST_STOP);
+    pass_ms(28000);
+    cr_assert(eq(int, (int)running(1)->why, (int)HANDLER_WHY_LOST));
+    cr_assert(le(u64, running(1)->grace_ms, 1500));
+    cr_assert(eq(uint, running(1)->hard, 0));
+    pass_ms(1500);
+    cr_assert(eq(uint, running(1)->hard, 1), "half a second is left");
+}
+
+/* The machine slept through the lock's end: there is no time left to be polite. */
+Test(locks, lock_that_has_ended_kills_at_once)
+{
+    run_one_and_lose_redis(CONFIG_LOCK_LOST_STOP);
+    pass_ms(100000);
+    pass_ms(1);
+    cr_assert(eq(uint, running(1)->hard, 1));
 }
 
 Test(locks, unproven_lock_lets_the_job_finish_and_then_proves)
@@ -100,7 +122,7 @@ Test(locks, unproven_lock_lets_the_job_finish_and_then_proves)
     answer_renew(open_call(FAKE_RENEW), relocked);
     cr_assert(eq(str, open_call(FAKE_TURN)->settles[0].id, (char *)"1"));
     answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
-    cr_assert(eq(u64, status().completed, 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_COMPLETED), 1));
 }
 
 Test(locks, finished_job_of_another_is_dropped)
@@ -111,7 +133,7 @@ Test(locks, finished_job_of_another_is_dropped)
     engine_set_redis(rig.engine, true);
     step();
     answer_renew(open_call(FAKE_RENEW), lost);
-    cr_assert(eq(u64, status().lost, 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_LOST), 1));
     cr_assert(eq(sz, open_calls(FAKE_TURN), 0));
 }
 
@@ -153,7 +175,7 @@ Test(locks, lock_taken_by_another_stops_the_job)
     cr_assert(eq(uint, running(1)->soft, 1));
     end_run(1, HANDLER_CANCELLED);
     step();
-    cr_assert(eq(u64, status().lost, 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_LOST), 1));
     cr_assert(eq(sz, count_running(), 0));
 }
 

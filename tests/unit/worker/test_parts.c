@@ -1,5 +1,5 @@
-/* The worker's small parts: batch size, the table of runs, unknown names, the command line,
- * sysexits. */
+/* The worker's small parts: batch size, the table of runs, what is said of jobs put back,
+ * correlation ids, the command line, sysexits. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
@@ -10,8 +10,9 @@
 #include "workers/handlers/sysexits.h"
 #include "workers/worker/arguments.h"
 #include "workers/worker/batch.h"
+#include "workers/worker/correlation.h"
+#include "workers/worker/put_backs.h"
 #include "workers/worker/runs.h"
-#include "workers/worker/unknown.h"
 
 /* ---- batch */
 
@@ -132,7 +133,7 @@ Test(runs, forbidden_move_aborts, .signal = SIGABRT)
 {
     struct runs runs;
 
-    cr_assert(eq(int, runs_init(&runs, 1, NULL, NULL), 0));
+    runs_init(&runs, 1, NULL);
     runs_set_state(&runs, runs_take(&runs, new_job("1")), RUN_SETTLING);
 }
 
@@ -142,7 +143,7 @@ Test(runs, table_has_a_bound_and_is_used_again)
     struct job *extra = new_job("4");
     struct run *taken[3];
 
-    cr_assert(eq(int, runs_init(&runs, 3, NULL, NULL), 0));
+    runs_init(&runs, 3, NULL);
     for (int i = 0; i < 3; i++)
         taken[i] = runs_take(&runs, new_job("1"));
     cr_assert(runs_take(&runs, extra) == NULL);
@@ -158,7 +159,7 @@ Test(runs, done_jobs_queue_in_order_of_finishing)
     struct runs runs;
     struct run *taken[4];
 
-    cr_assert(eq(int, runs_init(&runs, 4, NULL, NULL), 0));
+    runs_init(&runs, 4, NULL);
     for (int i = 0; i < 4; i++)
         taken[i] = runs_take(&runs, new_job("1"));
     for (int i = 3; i >= 0; i--)
@@ -179,7 +180,7 @@ Test(runs, values_and_keys_of_any_length)
 
     memset(long_id, 'i', sizeof(long_id) - 1);
     memset(long_value, 'v', sizeof(long_value) - 1);
-    cr_assert(eq(int, runs_init(&runs, 2, NULL, NULL), 0));
+    runs_init(&runs, 2, NULL);
     run = runs_take(&runs, new_job(long_id));
     key = run_make_key(run, "q");
     cr_assert(eq(sz, strlen(key), 501));
@@ -194,34 +195,140 @@ Test(runs, values_and_keys_of_any_length)
     runs_done(&runs);
 }
 
-/* ---- unknown */
-
-Test(unknown, says_each_name_once_a_minute)
+/* Blocks are added where the table grows; nothing that is held moves. */
+Test(runs, grows_while_jobs_are_held)
 {
-    struct unknown unknown = { 0 };
+    enum { FIRST = 100, ALL = 1000 };
+    static struct run *taken[ALL];
+    struct job *extra = new_job("x");
+    struct runs runs;
+    size_t seen = 0;
 
-    log_open(2, LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR);
-    cr_assert(unknown_note(&unknown, "a", 1, "why", 1000));
-    cr_assert(not(unknown_note(&unknown, "a", 1, "why", 2000)));
-    cr_assert(unknown_note(&unknown, "b", 1, "why", 2000));
-    cr_assert(not(unknown_note(&unknown, "a", 1, "why", 60999)));
-    cr_assert(unknown_note(&unknown, "a", 1, "why", 61000));
-    cr_assert(eq(u64, unknown.rows[0].count, 0));
+    runs_init(&runs, FIRST, NULL);
+    for (size_t i = 0; i < FIRST; i++)
+        taken[i] = runs_take(&runs, new_job("1"));
+    cr_assert(runs_take(&runs, extra) == NULL, "as many as may be");
+    runs_allow(&runs, ALL);
+    runs_allow(&runs, 5);
+    for (size_t i = FIRST; i < ALL; i++)
+        taken[i] = runs_take(&runs, new_job("1"));
+    cr_assert(runs_take(&runs, extra) == NULL);
+    cr_assert(eq(sz, runs_held(&runs), ALL));
+    RUNS_EACH (&runs, run) {
+        cr_assert(run == taken[seen], "in order of fetching, where it was");
+        seen++;
+    }
+    cr_assert(eq(sz, seen, ALL));
+    job_free(extra);
+    runs_done(&runs);
 }
 
-Test(unknown, many_and_long_names_are_bounded)
+Test(runs, looking_at_all_may_free_them)
 {
-    struct unknown unknown = { 0 };
+    struct runs runs;
+    size_t seen = 0;
+
+    runs_init(&runs, 5, NULL);
+    for (int i = 0; i < 5; i++)
+        (void)runs_take(&runs, new_job("1"));
+    RUNS_EACH (&runs, run) {
+        if (++seen % 2 == 1)
+            runs_set_state(&runs, run, RUN_FREE);
+    }
+    cr_assert(eq(sz, seen, 5));
+    cr_assert(eq(sz, runs_held(&runs), 2));
+    runs_done(&runs);
+}
+
+/* ---- what is said of jobs put back */
+
+Test(put_backs, says_each_name_once_a_minute)
+{
+    struct put_backs put_backs = { 0 };
+
+    log_open(2, LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR);
+    cr_assert(put_backs_note(&put_backs, "a", 1, "why", NULL, 1000));
+    cr_assert(not(put_backs_note(&put_backs, "a", 1, "why", "it says", 2000)));
+    cr_assert(put_backs_note(&put_backs, "b", 1, "why", NULL, 2000));
+    cr_assert(not(put_backs_note(&put_backs, "a", 1, "why", NULL, 60999)));
+    cr_assert(put_backs_note(&put_backs, "a", 1, "why", NULL, 61000));
+    cr_assert(eq(u64, put_backs.rows[0].count, 0));
+}
+
+Test(put_backs, many_and_long_names_are_bounded)
+{
+    struct put_backs put_backs = { 0 };
     char name[200];
 
     log_open(2, LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR);
     memset(name, 'n', sizeof(name));
     for (int i = 0; i < 100; i++) {
         name[0] = (char)('!' + i % 90);
-        (void)unknown_note(&unknown, name, sizeof(name), "why", 1000);
+        (void)put_backs_note(&put_backs, name, sizeof(name), "why", NULL, 1000);
     }
-    cr_assert(eq(sz, unknown.count, UNKNOWN_NAMES));
-    cr_assert(lt(u64, 50, unknown.rows[UNKNOWN_NAMES - 1].count));
+    cr_assert(eq(sz, put_backs.count, PUT_BACKS_NAMES));
+    cr_assert(lt(u64, 50, put_backs.rows[PUT_BACKS_NAMES - 1].count));
+}
+
+/* ---- correlation ids */
+
+#define X16  "xxxxxxxxxxxxxxxx"
+#define X128 X16 X16 X16 X16 X16 X16 X16 X16
+
+Test(correlation, is_found_in_the_data)
+{
+    static const struct {
+        const char *name, *data, *id;
+    } rows[] = {
+        { "top", "{\"a\":1,\"correlationId\":\"abc\"}", "abc" },
+        { "metadata", "{\"metadata\":{\"correlationId\":\"abc\"}}", "abc" },
+        { "metadata wins", "{\"correlationId\":\"t\",\"metadata\":{\"correlationId\":\"m\"}}",
+          "m" },
+        { "metadata without one", "{\"correlationId\":\"t\",\"metadata\":{\"x\":1}}", "t" },
+        { "metadata is no object", "{\"metadata\":[1],\"correlationId\":\"t\"}", "t" },
+        { "the last of two", "{\"correlationId\":\"a\",\"correlationId\":\"b\"}", "b" },
+        { "escapes", "{\"correlationId\":\"a\\/b\\u00e9\"}", "a/b\u00e9" },
+        { "longest", "{\"correlationId\":\"" X128 "\"}", X128 },
+        { "too long", "{\"correlationId\":\"" X128 "x\"}", NULL },
+        { "empty", "{\"correlationId\":\"\"}", NULL },
+        { "number", "{\"correlationId\":17}", NULL },
+        { "object", "{\"correlationId\":{}}", NULL },
+        { "line break", "{\"correlationId\":\"a\\nb\"}", NULL },
+        { "NUL", "{\"correlationId\":\"a\\u0000b\"}", NULL },
+        { "half a surrogate pair", "{\"correlationId\":\"\\ud800\"}", NULL },
+        { "deeper", "{\"a\":{\"correlationId\":\"abc\"}}", NULL },
+        { "as a value", "{\"a\":\"correlationId\"}", NULL },
+        { "array", "[\"correlationId\",\"abc\"]", NULL },
+        { "not JSON", "{\"correlationId\":\"abc\"", NULL },
+        { "text", "\"correlationId\"", NULL },
+        { "nothing", "", NULL },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct bytes data = { rows[i].data, strlen(rows[i].data) };
+        char *id = correlation_find(&data);
+
+        cr_assert(rows[i].id ? id && strcmp(id, rows[i].id) == 0 : !id, "%s: %s", rows[i].name,
+                  id ? id : "none");
+        free(id);
+    }
+}
+
+Test(correlation, big_data_is_not_looked_into)
+{
+    static char text[CORRELATION_DATA_MAX + 2];
+    struct bytes data = { text, CORRELATION_DATA_MAX };
+    char *id;
+
+    memset(text, ' ', sizeof(text));
+    memcpy(text, "{\"correlationId\":\"abc\"}", 23);
+    id = correlation_find(&data);
+    cr_assert(eq(str, id, (char *)"abc"));
+    free(id);
+    data.len++;
+    cr_assert(correlation_find(&data) == NULL);
+    data = (struct bytes){ 0 };
+    cr_assert(correlation_find(&data) == NULL);
 }
 
 /* ---- arguments */
@@ -239,7 +346,17 @@ Test(arguments, are_checked)
           { "--queue", "q", "--slot", "1", "--uuid", UUID, "--generation", "2", "--slots", "3",
             "...." },
           NULL },
+        { "all with a master",
+          { "--queue", "q", "--slot", "1", "--uuid", UUID, "--generation", "2", "--slots", "3",
+            "--board", "4095", "--master", UUID },
+          NULL },
         { "help", { "--help" }, NULL },
+        { "board beyond the scoreboard",
+          { "--queue", "q", "--uuid", UUID, "--slots", "3", "--board", "4096" },
+          "--board" },
+        { "bad master",
+          { "--queue", "q", "--uuid", UUID, "--slots", "3", "--master", "m" },
+          "--master" },
         { "no queue", { "--uuid", UUID, "--slots", "3" }, "--queue" },
         { "bad uuid", { "--queue", "q", "--uuid", "x", "--slots", "3" }, "--uuid" },
         { "no slots", { "--queue", "q", "--uuid", UUID }, "--slots" },
@@ -263,6 +380,23 @@ Test(arguments, are_checked)
         if (rows[i].fault)
             cr_assert(strstr(err.text, rows[i].fault) != NULL, "%s: %s", rows[i].name, err.text);
     }
+}
+
+Test(arguments, board_and_master_may_be_absent)
+{
+    static char *const argv[] = { "drover-worker", "--queue", "q", "--uuid", UUID, "--slots", "3" };
+    static char *const more[] = {
+        "drover-worker", "--queue", "q",        "--uuid", UUID, "--slots", "3",
+        "--board",       "7",       "--master", UUID
+    };
+    struct worker_arguments out;
+
+    cr_assert(eq(int, worker_arguments_parse(ARRAY_SIZE(argv), argv, &out, NULL), 0));
+    cr_assert(eq(u64, out.board, WORKER_NO_BOARD));
+    cr_assert(out.master == NULL);
+    cr_assert(eq(int, worker_arguments_parse(ARRAY_SIZE(more), more, &out, NULL), 0));
+    cr_assert(eq(u64, out.board, 7));
+    cr_assert(eq(str, (char *)out.master, (char *)UUID));
 }
 
 /* ---- sysexits */

@@ -31,8 +31,21 @@ Test(start, handler_is_told_all)
     cr_assert(eq(str, (char *)input->worker, (char *)"host-q-0"));
     cr_assert(eq(str, (char *)input->idempotency_key, (char *)"q:7"));
     cr_assert(eq(str, (char *)input->fencing_token, (char *)"uuid:7"));
+    cr_assert(eq(str, (char *)input->correlation_id, (char *)"q:7"), "the data names none");
     cr_assert(le(u64, input->deadline_ms, clock_now_ms() + 9000));
     cr_assert(lt(u64, clock_now_ms() + 8000, input->deadline_ms));
+}
+
+Test(start, correlation_id_comes_from_the_data)
+{
+    static const char data[] = "{\"metadata\":{\"correlationId\":\"order-17\"}}";
+    struct job *job = make_job(7);
+
+    job->data = (struct bytes){ data, sizeof(data) - 1 };
+    rig_start(1);
+    answer_turn(open_call(FAKE_TURN), NULL, &job, 1, NULL);
+    cr_assert(eq(str, (char *)running(7)->input->correlation_id, (char *)"order-17"));
+    cr_assert(eq(str, (char *)running(7)->input->idempotency_key, (char *)"q:7"));
 }
 
 Test(start, job_with_a_deferred_failure_fails_without_running)
@@ -183,8 +196,72 @@ Test(start, counters_of_all_ends)
     end_run(4, HANDLER_FAILED_FINAL);
     step();
     answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
-    cr_assert(eq(u64, status().completed, 1));
-    cr_assert(eq(u64, status().failed, 2));
-    cr_assert(eq(u64, status().retried, 1));
-    cr_assert(eq(u64, status().slots, 4));
+    cr_assert(eq(u64, shown(SCOREBOARD_COMPLETED), 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_FAILED), 2));
+    cr_assert(eq(u64, shown(SCOREBOARD_RETRIED), 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_JOB_SLOTS), 4));
+}
+
+/* What becomes of a run by how its handler says that it ended, and by what it had been asked. */
+Test(start, outcomes_that_are_no_attempt)
+{
+    static const struct {
+        const char *name;
+        enum handler_outcome_kind outcome;
+        int64_t retry_after_ms;
+        bool timed_out;
+        enum settle_kind settle;
+        uint64_t delay_ms;
+        const char *value;
+    } rows[] = {
+        { "put back", HANDLER_PUT_BACK, -1, false, SETTLE_DELAY, 1000, "" },
+        { "put back for a while", HANDLER_PUT_BACK, 7000, false, SETTLE_DELAY, 7000, "" },
+        { "put back at once", HANDLER_PUT_BACK, 0, false, SETTLE_DELAY, 100, "" },
+        { "never begun in its time", HANDLER_PUT_BACK, -1, true, SETTLE_DELAY, 1000, "" },
+        { "died in company", HANDLER_DIED_IN_COMPANY, -1, false, SETTLE_GIVE_BACK_COUNTED, 0,
+          "reason" },
+        { "died when its time was over", HANDLER_DIED_IN_COMPANY, -1, true, SETTLE_FAIL, 0,
+          "timed out after 1s" },
+        { "innocent", HANDLER_INNOCENT, -1, false, SETTLE_GIVE_BACK, 0, "" },
+        { "innocent when its time was over", HANDLER_INNOCENT, -1, true, SETTLE_FAIL, 0,
+          "timed out after 1s" },
+    };
+    uint64_t given_back = 0;
+
+    rig.types[0].timeout_ms = 1000;
+    rig_start(1);
+    answer_beats();
+    for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct fake_settle *settle;
+
+        answer_jobs(open_call(FAKE_TURN), i + 1, 1, 10);
+        if (rows[i].timed_out)
+            pass_ms(1000);
+        answer_beats();
+        end_run_with(i + 1, rows[i].outcome, "reason", rows[i].retry_after_ms);
+        step();
+        settle = &open_call(FAKE_TURN)->settles[0];
+        given_back += rows[i].settle != SETTLE_FAIL;
+        cr_assert(eq(int, (int)settle->kind, (int)rows[i].settle), "%s", rows[i].name);
+        cr_assert(eq(u64, settle->delay_ms, rows[i].delay_ms), "%s", rows[i].name);
+        cr_assert(eq(str, (char *)settle->value, (char *)rows[i].value), "%s", rows[i].name);
+    }
+    answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
+    cr_assert(eq(u64, shown(SCOREBOARD_GIVEN_BACK), given_back));
+}
+
+Test(start, handler_is_told_why_and_how_long)
+{
+    rig.types[0].timeout_ms = 1000;
+    rig.types[0].kill_grace_ms = 700;
+    rig_start(2);
+    answer_beats();
+    answer_jobs(open_call(FAKE_TURN), 1, 1, 0);
+    pass_ms(1000);
+    cr_assert(eq(int, (int)running(1)->why, (int)HANDLER_WHY_TIMEOUT));
+    cr_assert(eq(u64, running(1)->grace_ms, 700));
+    pass_ms(700);
+    cr_assert(eq(uint, running(1)->hard, 1));
+    cr_assert(eq(int, (int)running(1)->why, (int)HANDLER_WHY_TIMEOUT));
+    cr_assert(eq(u64, running(1)->grace_ms, 0));
 }

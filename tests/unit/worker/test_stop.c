@@ -50,7 +50,7 @@ Test(stop, drain_fetches_no_more)
     answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
     leave();
     cr_assert(rig.ended);
-    cr_assert(eq(u64, status().completed, 2));
+    cr_assert(eq(u64, shown(SCOREBOARD_COMPLETED), 2));
 }
 
 Test(stop, jobs_that_arrive_during_a_drain_are_given_back)
@@ -93,6 +93,7 @@ Test(stop, nothing_is_given_back_before_its_handler_is_seen_dead)
     engine_stop(rig.engine);
     step();
     cr_assert(eq(uint, running(1)->soft, 1));
+    cr_assert(eq(int, (int)running(1)->why, (int)HANDLER_WHY_STOP));
     pass_ms(1500);
     cr_assert(eq(uint, running(1)->hard, 1));
     cr_assert(eq(sz, open_calls(FAKE_TURN), 0));
@@ -106,6 +107,30 @@ Test(stop, job_that_completes_while_it_is_stopped_is_complete)
     complete(1);
     step();
     cr_assert(eq(int, (int)open_call(FAKE_TURN)->settles[0].kind, (int)SETTLE_COMPLETE));
+}
+
+Test(stop, what_it_is_doing_is_told_for_people)
+{
+    run_jobs(1, 1);
+    cr_assert(eq(str, (char *)engine_ending(rig.engine), (char *)""));
+    engine_drain(rig.engine, 0);
+    cr_assert(eq(str, (char *)engine_ending(rig.engine), (char *)"draining"));
+    engine_stop(rig.engine);
+    cr_assert(eq(str, (char *)engine_ending(rig.engine), (char *)"stopping"));
+    step();
+}
+
+Test(stop, innocent_of_a_program_that_was_stopped_goes_back_too)
+{
+    run_jobs(2, 2);
+    engine_stop(rig.engine);
+    step();
+    end_run(1, HANDLER_CANCELLED);
+    end_run(2, HANDLER_INNOCENT);
+    step();
+    cr_assert(eq(sz, open_call(FAKE_TURN)->count, 2));
+    for (int i = 0; i < 2; i++)
+        cr_assert(eq(int, (int)open_call(FAKE_TURN)->settles[i].kind, (int)SETTLE_GIVE_BACK));
 }
 
 Test(stop, grace_of_a_stop_is_bounded)

@@ -194,7 +194,7 @@ Test(turns, refused_call_is_tried_again_and_drops_nothing)
         answer_turn_badly(open_call(FAKE_TURN), REDIS_REFUSED, classes[i]);
         cr_assert(eq(sz, open_calls(FAKE_TURN), 0), "%s: held back",
                   redis_error_class_name(classes[i]));
-        cr_assert(eq(u64, status().redis_up, 0), "%s: shows in status",
+        cr_assert(not(is_shown(SCOREBOARD_REDIS_UP)), "%s: shows in status",
                   redis_error_class_name(classes[i]));
         pass_ms(6000);
         answer_beats();
@@ -202,9 +202,9 @@ Test(turns, refused_call_is_tried_again_and_drops_nothing)
                   redis_error_class_name(classes[i]));
     }
     answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
-    cr_assert(eq(u64, status().completed, 2));
-    cr_assert(eq(u64, status().lost, 0));
-    cr_assert(eq(u64, status().redis_up, 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_COMPLETED), 2));
+    cr_assert(eq(u64, shown(SCOREBOARD_LOST), 0));
+    cr_assert(is_shown(SCOREBOARD_REDIS_UP));
 }
 
 Test(turns, refused_calls_back_off)
@@ -242,6 +242,7 @@ Test(turns, error_inside_the_script_asks_what_became_of_the_jobs)
     pass_ms(200);
     cr_assert(eq(sz, open_calls(FAKE_TURN), 0), "it may have been executed in part");
     answer_outcome(open_call(FAKE_OUTCOME), mine);
+    answer_adopt(open_call(FAKE_ADOPT), NULL, 0, 0);
     cr_assert(eq(sz, open_call(FAKE_TURN)->count, 1));
 }
 
@@ -268,8 +269,8 @@ Test(turns, answers_that_drop_a_result)
     complete_all();
     step();
     answer_turn(open_call(FAKE_TURN), codes, NULL, 0, NULL);
-    cr_assert(eq(u64, status().completed, 1));
-    cr_assert(eq(u64, status().lost, 3));
+    cr_assert(eq(u64, shown(SCOREBOARD_COMPLETED), 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_LOST), 3));
     cr_assert(eq(sz, runs_held(&rig.engine->runs), 0));
 }
 
@@ -282,7 +283,7 @@ Test(turns, corrupt_job_counts_as_failed)
     complete(1);
     step();
     answer_turn(open_call(FAKE_TURN), codes, NULL, 0, NULL);
-    cr_assert(eq(u64, status().failed, 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_FAILED), 1));
     cr_assert(eq(sz, runs_held(&rig.engine->runs), 0));
 }
 
@@ -302,7 +303,7 @@ Test(turns, lost_lock_is_set_again_before_settling_again)
     answer_renew(open_call(FAKE_RENEW), relocked);
     cr_assert(eq(sz, open_call(FAKE_TURN)->count, 1));
     answer_jobs(open_call(FAKE_TURN), 0, 0, 0);
-    cr_assert(eq(u64, status().completed, 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_COMPLETED), 1));
 }
 
 Test(turns, lock_that_will_not_hold_is_given_up)
@@ -322,7 +323,7 @@ Test(turns, lock_that_will_not_hold_is_given_up)
         if (open_calls(FAKE_RENEW) > 0)
             answer_renew(open_call(FAKE_RENEW), relocked);
     }
-    cr_assert(eq(u64, status().lost, 1));
+    cr_assert(eq(u64, shown(SCOREBOARD_LOST), 1));
 }
 
 Test(turns, pending_children_become_a_failed_attempt)
@@ -353,7 +354,7 @@ Test(turns, failed_children_fail_the_job_for_good)
     answer_turn(open_call(FAKE_TURN), codes, NULL, 0, NULL);
     cr_assert(eq(int, (int)open_call(FAKE_TURN)->settles[0].kind, (int)SETTLE_FAIL));
     answer_turn(open_call(FAKE_TURN), codes, NULL, 0, NULL);
-    cr_assert(eq(u64, status().lost, 1), "refused again: given up");
+    cr_assert(eq(u64, shown(SCOREBOARD_LOST), 1), "refused again: given up");
 }
 
 Test(turns, live_processes_are_told_for_the_fair_share)
@@ -364,7 +365,7 @@ Test(turns, live_processes_are_told_for_the_fair_share)
     renew = open_call(FAKE_RENEW);
     renew->answered = true;
     ((queue_renew_cb *)renew->on_done)(NULL, &(struct call_result){ .outcome = REDIS_REPLY }, NULL,
-                                       0, 7, renew->arg);
+                                       0, 7, false, renew->arg);
     answer_jobs(open_call(FAKE_TURN), 1, 0, 5);
     cr_assert(eq(u64, open_call(FAKE_TURN)->live, 7));
 }
