@@ -64,9 +64,12 @@ static uint64_t flags(const struct engine *engine)
     const struct tally *tally = &engine->tally;
     bool up = engine->redis_ready && engine->turns.refused == REDIS_CLASS_NONE &&
               engine->resolve.stage == RESOLVE_NOTHING;
+    bool ends = engine->phase > ENGINE_SERVING && engine->turns.fetching == 0 &&
+                engine->resolve.stage == RESOLVE_NOTHING;
 
-    return (up ? SCOREBOARD_REDIS_UP : 0U) | (tally->paused ? SCOREBOARD_PAUSED : 0U) |
-           (tally->maxed ? SCOREBOARD_MAXED : 0U) | (tally->limited ? SCOREBOARD_LIMITED : 0U);
+    return (up ? SCOREBOARD_REDIS_UP : 0U) | (ends ? SCOREBOARD_ENDS : 0U) |
+           (tally->paused ? SCOREBOARD_PAUSED : 0U) | (tally->maxed ? SCOREBOARD_MAXED : 0U) |
+           (tally->limited ? SCOREBOARD_LIMITED : 0U);
 }
 
 void board_show(struct engine *engine)

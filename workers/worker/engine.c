@@ -75,8 +75,20 @@ void engine_resize(struct engine *engine, size_t slots)
     log_info("worker.resized", LOG_UINT("from", engine->options.slots), LOG_UINT("slots", slots),
              LOG_UINT("running", engine->runs.in_state[RUN_RUNNING]));
     engine->options.slots = slots;
+    engine->allowed = slots;
     runs_allow(&engine->runs, most_runs(slots));
     tell_handlers_slots(engine, slots);
+    engine_touch(engine);
+}
+
+void engine_allow(struct engine *engine, size_t allowed)
+{
+    assert(allowed <= engine->options.slots);
+    if (allowed == engine->allowed)
+        return;
+    log_debug("worker.allowed", LOG_UINT("from", engine->allowed), LOG_UINT("allowed", allowed),
+              LOG_UINT("running", engine->runs.in_state[RUN_RUNNING]));
+    engine->allowed = allowed;
     engine_touch(engine);
 }
 
@@ -252,7 +264,7 @@ size_t engine_free_slots(const struct engine *engine, size_t carried)
     size_t taken = in_state[RUN_RUNNING] + in_state[RUN_PROVING] + in_state[RUN_UNRESOLVED] +
                    in_state[RUN_DONE] - carried + engine->turns.fetching;
 
-    return taken < engine->options.slots ? engine->options.slots - taken : 0;
+    return taken < engine->allowed ? engine->allowed - taken : 0;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -388,6 +400,7 @@ int engine_new(const struct engine_options *options, struct engine **out_engine,
     if (!engine)
         return error_set(err, -ENOMEM, "allocate engine");
     engine->options = *options;
+    engine->allowed = options->slots;
     engine->queue = options->queue;
     engine->config = options->config;
     runs_init(&engine->runs, most_runs(options->slots), engine);

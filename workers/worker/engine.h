@@ -52,6 +52,9 @@ void engine_set_blocking(struct engine *engine, struct redis *blocking);
 
 /* Jobs at once from now on, >= 1. What runs beyond that number ends in its own time. */
 void engine_resize(struct engine *engine, size_t slots);
+/* Of these, how many may be started now (0 … slots; at first all): the master holds some back while
+ * processes that this one replaces still run jobs. */
+void engine_allow(struct engine *engine, size_t allowed);
 
 /* No new fetch; running jobs may finish for timeout_ms (0: without bound), then as engine_stop. */
 void engine_drain(struct engine *engine, uint64_t timeout_ms);

@@ -120,6 +120,7 @@ struct stalled {
 
 struct engine {
     struct engine_options options;
+    size_t allowed; /* jobs that may run now, <= options.slots */
     struct queue *queue;
     const struct config_queue *config;
     struct fetcher fetcher;

@@ -139,15 +139,17 @@ static void on_recovery_answered(const struct channel_recovered *answer, void *a
 
 static void tune(struct worker *worker, const struct channel_tune *wanted)
 {
-    if (wanted->slots == 0 || wanted->slots > WORKER_SLOTS_MAX ||
+    if (wanted->slots == 0 || wanted->slots > WORKER_SLOTS_MAX || wanted->allowed > wanted->slots ||
         wanted->log_level > LOG_LEVEL_ERROR) {
         log_error("frame.refused", LOG_UINT("slots", wanted->slots),
-                  LOG_UINT("log_level", wanted->log_level), LOG_STR("why", "out of range"));
+                  LOG_UINT("allowed", wanted->allowed), LOG_UINT("log_level", wanted->log_level),
+                  LOG_STR("why", "out of range"));
         return;
     }
     log_open(STDERR_FILENO, (enum log_format)worker->config->log_format,
              (enum log_level)wanted->log_level);
     engine_resize(worker->engine, wanted->slots);
+    engine_allow(worker->engine, wanted->allowed);
 }
 
 static void take_frame(struct worker *worker, const struct channel_frame *frame)
