@@ -1,5 +1,6 @@
 """The master and its workers: what dies is replaced, what must not be restarted is not, nothing is left behind."""
 
+import json
 import os
 import re
 import signal
@@ -40,20 +41,42 @@ class Deaths(QueueCase):
         self.assertEqual(1, len(daemon.find("worker.exited")), daemon.tail())
         first = self.pids(trace)[0]
         wait_until(lambda: not rig.Proc(first).alive, 5, "the handler of the dead worker is ended")
-        view = self.ends("q", completed=1, deadline=25)
+        view = self.ends("q", completed=1, deadline=4)  # well before its lock could end
         job = view.job(job_id)
-        self.assertEqual(("1", "2", "1"), (job["atm"], job["ats"], job["stc"]), "a stall, not an attempt")
-        self.assertEqual([job_id], [e["jobId"] for e in view.events("stalled")])
+        self.assertEqual(("1", "2", "1"), (job["atm"], job["ats"], job["gbc"]), "given back: neither an attempt nor a stall")
+        self.assertNotIn("stc", job)
+        self.assertEqual([], view.events("stalled"))
+        (recovered,) = daemon.find("worker.recovered", role="droverd")
+        self.assertEqual((1, 0), (recovered["given_back"], recovered["failed"]))
+        self.assertRegex(json.loads(job["gbh"])[0], r"^\d{4}-\S+Z worker q/0: signal 9 \(SIGKILL\)")
 
     def test_a_job_that_stalls_too_often_fails_without_running(self):
         path, trace = self.sleeper()
         (job_id,) = Producer(self.r, "q").many(1)
-        daemon = self.droverd({"queues": {"q": {"concurrency": 1, "max_stalled": 0, **SHORT, "handler": {"exec": [path]}}}})
-        wait_until(lambda: self.pids(trace), 10, daemon.tail)
-        os.kill(daemon.workers()[0].pid, signal.SIGKILL)
+        self.r.cmd("RPOPLPUSH", "bull:q:wait", "bull:q:active")  # a stock worker fetched it, and was lost with its lock
+        self.droverd({"queues": {"q": {"concurrency": 1, "max_stalled": 0, **SHORT, "handler": {"exec": [path]}}}})
         view = self.ends("q", failed=1, deadline=25)
         self.assertEqual("job stalled more than allowable limit", view.job(job_id)["failedReason"])
-        self.assertEqual(1, len(self.pids(trace)), "it was not run again")
+        self.assertEqual([], self.pids(trace), "it was not run")
+
+    def test_what_a_killed_master_and_its_workers_left_is_found_by_the_next_one(self):
+        path, trace = self.sleeper()
+        (job_id,) = Producer(self.r, "q").many(1)
+        config = {"queues": {"q": {"concurrency": 1, "lock": "60s", "handler": {"exec": [path]}}}}
+        first = self.droverd(config)
+        wait_until(lambda: self.pids(trace), 10, first.tail)
+        with open(trace + ".go", "w", encoding="ascii"):
+            pass
+        workers = first.workers()
+        first.kill()
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGKILL)
+        second = self.droverd(config)
+        view = self.ends("q", completed=1, deadline=10)  # its lock lasts a minute
+        job = view.job(job_id)
+        self.assertEqual(("1", "2"), (job["atm"], job["ats"]))
+        self.assertNotIn("gbc", job, "the death of a master says nothing about a job")
+        self.assertEqual(1, len(second.find("worker.recovered", role="worker")), second.tail())
 
     def test_a_killed_master_takes_everything_with_it(self):
         path, trace = self.sleeper()
