@@ -12,7 +12,7 @@ const connection = { path: arg.socket, maxRetriesPerRequest: null };
 const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 
 if (arg.mode === 'work') {
-  const worker = new lib.Worker(arg.queue, async () => null, { connection, concurrency: arg.concurrency, name: 'peer' });
+  const worker = new lib.Worker(arg.queue, async (job) => (job.data.hold && job.attemptsStarted < 2 ? new Promise((resolve) => { setTimeout(resolve, 3600000); }) : null), { connection, concurrency: arg.concurrency, name: 'peer' });
   worker.on('error', (error) => process.stderr.write(`${error.stack}\n`));
   worker.waitUntilReady().then(() => say({ ready: true }));
   process.on('SIGTERM', () => worker.close().then(() => process.exit(0)));
