@@ -4,9 +4,10 @@
 -- A job that was given back SOLO_FROM times because its process died (`gbc`, lib/giveback.lua) runs alone: it may be what
 -- kills them, and must not take others with it. An ordinary fetch passes it over; it keeps its place. Somebody has to run
 -- it, so the first process that passes one over claims that (drover:{tag}:solo): it is told to empty itself, and then
--- fetches `alone`: one such job and nothing else. The claim ends with an `alone` fetch that finds none, or by itself,
--- CLAIM_MS after it was made or last used, when its process is gone or busy for longer; then the next one that passes such a
--- job over claims it. So at most one process a minute is kept from its ordinary work, however many such jobs there are.
+-- fetches `alone`: one such job and nothing else. The claim ends with an `alone` fetch that finds none, with its process
+-- (leave.lua, recover.lua), or by itself CLAIM_MS after it was made or last used, when its process is busy for longer; then
+-- the next one that passes such a job over claims it. So at most one process a minute is kept from its ordinary work,
+-- however many such jobs there are.
 --
 -- Who wakes whom: a call that took nothing but passed jobs over writes no marker, reports no more work and does not count
 -- them as waiting, or processes that can't run them would wake each other for ever. Nobody needs to be woken for them:
