@@ -3,7 +3,7 @@
 -- KEYS  as lib/keys.lua
 -- ARGV  3 uuid
 -- Result  processes that still live
--- Bounds  five commands. Repeat: always.
+-- Bounds  seven commands. Repeat: always.
 -- Condition: no call of this uuid is under way, for the number of its last one is forgotten.
 
 --- include lib/keys.lua

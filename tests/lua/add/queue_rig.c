@@ -20,6 +20,7 @@ static struct {
     redisContext *context;
     struct pending *first, *last;
     bool lost;
+    void (*between)(void);
 } rig;
 
 /* common/redis's type is opaque: any address will do. */
@@ -46,6 +47,11 @@ struct redis *queue_rig_redis(void)
 void queue_rig_lose(bool lost)
 {
     rig.lost = lost;
+}
+
+void queue_rig_between(void (*between)(void))
+{
+    rig.between = between;
 }
 
 static int send_now(int argc, const char **argv, const size_t *argv_len, redis_reply_cb *on_reply,
@@ -117,6 +123,8 @@ size_t queue_rig_run(void)
         rig.first = pending->next;
         if (!rig.first)
             rig.last = NULL;
+        if (rig.between)
+            rig.between();
         pending->on_reply(queue_rig_redis(), outcome, reply,
                           !reply    ? "connection lost"
                           : refused ? reply->str
@@ -155,7 +163,8 @@ static void print_reply(const redisReply *reply, struct buf *out)
     }
 }
 
-const char *redis_says(const char *format, ...)
+/* Takes the reply. */
+static const char *keep_text(redisReply *reply)
 {
     /* Until the test's process ends (tests compare many of them), and never a leak. */
     static struct kept {
@@ -164,13 +173,8 @@ const char *redis_says(const char *format, ...)
     } * kept;
     struct kept *one;
     struct buf out = BUF_INIT((size_t)16 * 1024 * 1024);
-    redisReply *reply;
-    va_list args;
     char *text;
 
-    va_start(args, format);
-    reply = redisvCommand(rig.context, format, args);
-    va_end(args);
     assert(reply);
     print_reply(reply, &out);
     freeReplyObject(reply);
@@ -181,4 +185,21 @@ const char *redis_says(const char *format, ...)
     *one = (struct kept){ text, kept };
     kept = one;
     return text;
+}
+
+const char *redis_says(const char *format, ...)
+{
+    redisReply *reply;
+    va_list args;
+
+    va_start(args, format);
+    reply = redisvCommand(rig.context, format, args);
+    va_end(args);
+    return keep_text(reply);
+}
+
+const char *redis_says_argv(const char *const *argv, size_t count)
+{
+    return keep_text(
+        redisCommandArgv(rig.context, (int)count, (const char **)(uintptr_t)argv, NULL));
 }

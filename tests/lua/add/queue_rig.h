@@ -18,7 +18,11 @@ struct redis *queue_rig_redis(void);
 size_t queue_rig_run(void);
 /* From now on every call is answered as lost (REDIS_UNKNOWN) without being sent. */
 void queue_rig_lose(bool lost);
+/* Runs before each callback from now on: after its call was executed, before what the callback
+ * sends. NULL: nothing. */
+void queue_rig_between(void (*between)(void));
 
 /* Reads with hiredis' format; each answer is text valid until the process ends. Arrays become their
  * elements joined by blanks, nil "(nil)", errors "(error) …". */
 const char *redis_says(const char *format, ...);
+const char *redis_says_argv(const char *const *argv, size_t count);

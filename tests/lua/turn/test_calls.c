@@ -7,7 +7,6 @@
 #include "tests/lua/add/queue_rig.h"
 
 static struct queue *queue;
-static bool alone; /* of the next turns */
 static struct fetcher fetcher = { .uuid = "11111111-2222-4333-8444-555555555555",
                                   .worker_name = "host-q-0",
                                   .lock_ms = 30000,
@@ -68,7 +67,7 @@ static void on_turn(struct queue *called, const struct call_result *call,
 
 static void turn(const struct settle *settles, size_t count, size_t max)
 {
-    struct fetch_want want = { .max = max, .live = 1, .bytes_max = 1 << 20, .alone = alone };
+    struct fetch_want want = { .max = max, .live = 1, .bytes_max = 1 << 20 };
     struct error err;
 
     cr_assert_eq(queue_turn(queue, &fetcher, settles, count, &want, on_turn, NULL, &err), 0, "%s",

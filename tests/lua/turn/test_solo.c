@@ -99,6 +99,11 @@ Test(solo, alone)
           "+ LPUSH :wait s\nturn want=5\nturn uuid=V want=5\nreply codes=ok jobs=\n+ DEL $solo\n"
           "turn uuid=V want=5\nreply flags=16 codes=ok jobs=\nturn uuid=V want=5 alone=1\n"
           "reply active=1 flags=16 codes=ok jobs=s\n" },
+        { "the claimer leaves: its claim goes with it",
+          SOLO "+ LPUSH :wait s\nturn want=5\nis $solo U\nleave\nis $solo -\n" },
+        { "the claimer is recovered: so does it",
+          "active 1\n" SOLO "+ LPUSH :wait s\nturn want=5\nrecover\nis $solo -\n" },
+        { "not another's claim", "+ SET $solo V\nleave\nrecover\nis $solo V\n" },
         { "a fenced process claims nothing", SOLO "+ LPUSH :wait s\nfence U\nturn want=5 alone=1\n"
                                                   "reply waiting=1 flags=8 codes=ok jobs=\nturn "
                                                   "want=5\nis $solo -\n" },

@@ -4,9 +4,10 @@
 -- A job that was given back SOLO_FROM times because its process died (`gbc`, lib/giveback.lua) runs alone: it may be what
 -- kills them, and must not take others with it. An ordinary fetch passes it over; it keeps its place. Somebody has to run
 -- it, so the first process that passes one over claims that (drover:{tag}:solo): it is told to empty itself, and then
--- fetches `alone`: one such job and nothing else. The claim ends with an `alone` fetch that finds none, or by itself,
--- CLAIM_MS after it was made or last used, when its process is gone or busy for longer; then the next one that passes such a
--- job over claims it. So at most one process a minute is kept from its ordinary work, however many such jobs there are.
+-- fetches `alone`: one such job and nothing else. The claim ends with an `alone` fetch that finds none, with its process
+-- (leave.lua, recover.lua), or by itself CLAIM_MS after it was made or last used, when its process is busy for longer; then
+-- the next one that passes such a job over claims it. So at most one process a minute is kept from its ordinary work,
+-- however many such jobs there are.
 --
 -- Who wakes whom: a call that took nothing but passed jobs over writes no marker, reports no more work and does not count
 -- them as waiting, or processes that can't run them would wake each other for ever. Nobody needs to be woken for them:
@@ -105,6 +106,12 @@ do
     end
 
     local USE, PASS = 1, 2
+    local careful = alone -- where one job is passed over there are more: their data is not read for nothing
+
+    -- gbc: as HGET or HMGET gives it, also an error.
+    local function runs_alone(gbc)
+        return type(gbc) == 'string' and lenient(gbc) >= SOLO_FROM
+    end
 
     -- Looks at one id. USE: it is taken, or is to be dropped. PASS: it stays where it is. nil: it would be too much; it and all
     -- behind it stay.
@@ -113,6 +120,9 @@ do
             return USE -- twice in the list: once is enough
         end
         local key = P .. id
+        if careful and runs_alone(redis.pcall('HGET', key, 'gbc')) ~= alone then
+            return PASS
+        end
         local row, problem = read_row(key)
         if problem then
             taken_ids[id] = true
@@ -121,7 +131,8 @@ do
         elseif is_ghost(id, key, row) then
             ghosts = ghosts + 1
             return USE
-        elseif (row[ROW_GBC] and tonumber(row[ROW_GBC]) >= SOLO_FROM or false) ~= alone then
+        elseif runs_alone(row[ROW_GBC]) ~= alone then
+            careful = true
             return PASS
         end
         local bytes = taken_bytes + #(row[2] or '') + #(row[3] or '')
@@ -180,8 +191,12 @@ do
 
     local function wait_remove(last, _, passed)
         redis.call('LTRIM', k_wait, '0', -last - 1)
-        for at = #passed, 1, -1 do
-            redis.call('RPUSH', k_wait, passed[at])
+        if #passed > 0 then
+            local back = {}
+            for at = #passed, 1, -1 do
+                back[#back + 1] = passed[at]
+            end
+            redis.call('RPUSH', k_wait, unpack(back))
         end
     end
 
