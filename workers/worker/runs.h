@@ -92,9 +92,11 @@ struct runs {
 };
 
 /* Each held job in order of fetching; the body may free the one it is given. */
+// NOLINTBEGIN(bugprone-macro-parentheses): `run` is a name that is declared here
 #define RUNS_EACH(runs, run)                                        \
     for (struct run *run = (runs)->held_first, *run##_next_ = NULL; \
          run && ((run##_next_ = run->held_next), true); run = run##_next_)
+// NOLINTEND(bugprone-macro-parentheses)
 
 void runs_init(struct runs *runs, size_t most, struct engine *engine);
 void runs_done(struct runs *runs);

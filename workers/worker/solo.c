@@ -33,9 +33,10 @@ void solo_note_failed(struct engine *engine)
     engine->solo.state = SOLO_EMPTYING;
 }
 
-static void take_answer(struct engine *engine, size_t fetched)
+/* Once it has begun it goes on until a fetch brings none: that one also ends the claim. */
+static void take_answer(struct engine *engine, bool more, size_t fetched)
 {
-    engine->solo.state = SOLO_NONE;
+    engine->solo.state = more && fetched > 0 ? SOLO_EMPTYING : SOLO_NONE;
     engine->waiting.drained = false; /* nobody has looked for other jobs meanwhile */
     if (fetched == 0)
         engine->solo.not_before_ms = clock_now_ms() + FRUITLESS_MS;
@@ -45,7 +46,7 @@ void solo_note_state(struct engine *engine, bool asked, const struct fetch_state
                      size_t fetched)
 {
     if (asked) {
-        take_answer(engine, fetched);
+        take_answer(engine, state->alone, fetched);
         return;
     }
     if (!state->alone || engine->solo.state != SOLO_NONE || engine->phase != ENGINE_SERVING ||

@@ -67,7 +67,7 @@ Test(solo, nothing_is_fetched_beside_it)
 
     start_emptying(5);
     run_dry();
-    answer_turn(open_call(FAKE_TURN), NULL, &suspect, 1, &passed_over);
+    answer_turn(open_call(FAKE_TURN), NULL, &suspect, 1, NULL);
     cr_assert(eq(sz, count_running(), 1));
     for (int i = 0; i < 10; i++) {
         cr_assert(eq(sz, open_calls(FAKE_TURN), 0));
@@ -80,6 +80,22 @@ Test(solo, nothing_is_fetched_beside_it)
     cr_assert(eq(sz, open_call(FAKE_TURN)->count, 1));
     cr_assert(eq(sz, open_call(FAKE_TURN)->want, 5), "back to ordinary fetching");
     cr_assert(not(open_call(FAKE_TURN)->alone));
+}
+
+Test(solo, those_that_may_follow_are_asked_for_before_others)
+{
+    struct job *suspect = make_suspect(7);
+
+    start_emptying(5);
+    run_dry();
+    answer_turn(open_call(FAKE_TURN), NULL, &suspect, 1, &passed_over);
+    complete(7);
+    step();
+    settle_only();
+    cr_assert(open_call(FAKE_TURN)->alone);
+    answer_turn(open_call(FAKE_TURN), NULL, NULL, 0, NULL);
+    cr_assert(not(open_call(FAKE_TURN)->alone));
+    cr_assert(eq(sz, open_call(FAKE_TURN)->want, 5));
 }
 
 Test(solo, next_suspect_follows_as_the_first)
