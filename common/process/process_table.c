@@ -98,7 +98,7 @@ int process_read_stat(pid_t pid, struct process_stat *out_stat)
     result = read_start(AT_FDCWD, path, text, sizeof text);
     if (result == 0)
         return process_parse_stat(text, out_stat);
-    if (result == -ENOENT && kill(pid, 0) < 0 && errno == ESRCH)
+    if (kill(pid, 0) < 0 && errno == ESRCH)
         return -ESRCH;
     return result == -ENOENT || result == -EPERM ? -EACCES : result;
 }
