@@ -7,9 +7,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define MODE    0660
-#define BACKLOG 64
-#define ASIDE   "~" /* what a dead master's file is called while it is looked at */
+#define MODE          0660
+#define BACKLOG       64
+#define ADDRESS_BYTES sizeof(((struct sockaddr_un *)NULL)->sun_path)
 
 /* ---- who is there ---- */
 
@@ -68,7 +68,7 @@ static int refuse(const char *path, pid_t pid, struct error *err)
 
 static int check_length(const char *path, struct error *err)
 {
-    size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - sizeof(ASIDE);
+    size_t most = ADDRESS_BYTES - 1;
 
     if (*path != '/')
         return error_set(err, -EINVAL, "the path \"%s\" does not begin with /", path);
@@ -98,15 +98,30 @@ static int make_folder(const char *path, struct error *err)
     return 0;
 }
 
+/* What a dead master's file is called while it is looked at: as long as its own name, so that it
+ * can be connected to. */
+static int name_aside(const char *path, char out[ADDRESS_BYTES], struct error *err)
+{
+    size_t len = strlen(path);
+    struct stat at;
+
+    memcpy(out, path, len + 1); /* length is checked */
+    out[len - 1] = out[len - 1] == '~' ? '-' : '~';
+    if (lstat(out, &at) == 0 && !S_ISSOCK(at.st_mode))
+        return error_set(err, -EEXIST, "%s is in the way: move it away", out);
+    return 0;
+}
+
 /* Removes the file that a dead master left. It is moved aside and looked at again there, where
  * nobody else will put one: another master may have taken the path since the first look. */
 static int remove_stale(const char *path, struct error *err)
 {
-    char aside[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    char aside[ADDRESS_BYTES];
     pid_t pid;
-    int r;
+    int r = name_aside(path, aside, err);
 
-    (void)snprintf(aside, sizeof(aside), "%s" ASIDE, path); /* length is checked */
+    if (r < 0)
+        return r;
     if (rename(path, aside) < 0)
         return errno == ENOENT ? 0
                                : error_set(err, -errno, "remove the stale socket %s: %s", path,

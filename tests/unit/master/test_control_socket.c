@@ -135,13 +135,13 @@ Test(control_socket, gets_the_group_that_is_named)
 
 Test(control_socket, paths_that_cannot_be)
 {
-    char *deep = text_format("%s/no/such/control", folder), long_one[108] = "/";
+    char *deep = text_format("%s/no/such/control", folder), long_one[109] = "/";
 
     cr_assert(deep);
     expect_refused("control", -EINVAL, "does not begin with /");
     expect_refused("", -EINVAL, "does not begin with /");
     memset(long_one + 1, 'x', sizeof(long_one) - 2);
-    expect_refused(long_one, -ENAMETOOLONG, "longer than the 106 bytes");
+    expect_refused(long_one, -ENAMETOOLONG, "longer than the 107 bytes");
     expect_refused(deep, -ENOENT, "/no/such of the control socket");
     cr_expect(strstr(err.text, "`control`"), "%s", err.text);
     free(deep);
@@ -197,6 +197,32 @@ Test(control_socket, a_server_of_another_kind_is_left_alone)
     cr_expect(access(path, F_OK) == 0);
     (void)close(fd);
     (void)unlink(path);
+}
+
+Test(control_socket, the_longest_path_there_is)
+{
+    char long_one[108] = { 0 };
+
+    memset(long_one, 'x', sizeof(long_one) - 1);
+    memcpy(long_one, path, strlen(path));
+    open_first(long_one, NULL);
+    (void)close(TAKE_FD(first.fd)); /* as if it had died */
+    cr_assert(control_socket_open(long_one, NULL, &second, &err) == 0, "%s", err.text);
+}
+
+Test(control_socket, a_file_beside_it_is_not_overwritten)
+{
+    char beside[100];
+    FILE *file;
+
+    (void)snprintf(beside, sizeof(beside), "%s/contro~", folder);
+    file = fopen(beside, "w");
+    cr_assert(file && fclose(file) == 0);
+    (void)close(bind_path(SOCK_SEQPACKET, -1));
+    expect_refused(path, -EEXIST, "contro~ is in the way");
+    cr_expect(access(path, F_OK) == 0);
+    cr_assert(unlink(beside) == 0);
+    open_first(path, NULL);
 }
 
 /* Accepts nothing any more, and lives. */
