@@ -93,6 +93,7 @@ static int tell_denied(const struct control_client *client, struct error *err)
     char name[64] = "the socket's group";
 
     if (stat(client->path, &at) == 0) {
+        // cppcheck-suppress getgrgidCalled; there is one thread
         group = getgrgid(at.st_gid);
         if (group)
             (void)snprintf(name, sizeof(name), "group %.50s", group->gr_name);
