@@ -252,7 +252,8 @@ void cli_print_overview(struct buf *out)
         out,
         "\nEvery command explains itself: drover COMMAND --help.\n"
         "Which Redis: from the queue's entry in /etc/drover/drover.yaml (-c FILE for another),\n"
-        "or --redis URL --prefix PREFIX.\n");
+        "or --redis URL --prefix PREFIX. Which droverd (ps, reload, scale): from `control` in the\n"
+        "same file, or --socket PATH.\n");
 }
 
 /* ---- manual page ---- */
@@ -345,14 +346,17 @@ void cli_print_manual(struct buf *out)
              ".SH COMMANDS\n");
     for (size_t i = 0; i < cli_commands_count; i++)
         roff_command(cli_commands[i], out);
-    (void)buf_append_text(out, ".SH EXIT STATUS\n"
-                               ".TP\n.B 0\nDone.\n"
-                               ".TP\n.B 1\nWhat was asked for failed; standard error says why.\n"
-                               ".TP\n.B 64\nWrong command line.\n"
-                               ".TP\n.B 69\nRedis cannot be reached, or refuses.\n"
-                               ".TP\n.B 78\nThe configuration has errors.\n"
-                               ".SH ENVIRONMENT\n"
-                               ".TP\n.B DROVER_REDIS_PASSWORD\nPassword for \\-\\-redis.\n"
-                               ".SH FILES\n.I /etc/drover/drover.yaml\n"
-                               ".SH SEE ALSO\n.BR drover.yaml (5),\n.BR droverd (8)\n");
+    (void)buf_append_text(
+        out, ".SH EXIT STATUS\n"
+             ".TP\n.B 0\nDone.\n"
+             ".TP\n.B 1\nWhat was asked for failed; standard error says why.\n"
+             ".TP\n.B 64\nWrong command line.\n"
+             ".TP\n.B 69\nRedis cannot be reached, or refuses.\n"
+             ".TP\n.B 78\nThe configuration has errors.\n"
+             ".SH ENVIRONMENT\n"
+             ".TP\n.B DROVER_CONTROL\nControl socket of droverd, unless \\-\\-socket is given.\n"
+             ".TP\n.B DROVER_REDIS_PASSWORD\nPassword for \\-\\-redis.\n"
+             ".SH FILES\n.I /etc/drover/drover.yaml\n.br\n"
+             ".I /run/drover/control\n"
+             ".SH SEE ALSO\n.BR drover.yaml (5),\n.BR droverd (8)\n");
 }

@@ -178,6 +178,62 @@ int cli_find_queues(struct cli_session *session, struct cli_names *out)
     return 0;
 }
 
+/* ---- queues that were named ---- */
+
+int cli_check_names(const struct cli_target *target, const char *const *names, size_t names_count)
+{
+    for (size_t i = 0; i < names_count; i++) {
+        const struct config_redis *endpoint;
+        const struct config_queue *queue;
+        int code = cli_target_find(target, names[i], &endpoint, &queue);
+
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+/* Whether the queue of that name is of this endpoint; with --redis all are. */
+static bool belongs(const struct cli_target *target, const struct config_redis *endpoint,
+                    const char *name)
+{
+    const struct config_queue *queue;
+
+    if (!target->config)
+        return true;
+    queue = config_find_queue(target->config, name);
+    return queue && queue->redis == endpoint;
+}
+
+bool cli_is_wanted(const struct cli_target *target, const char *const *names, size_t names_count,
+                   const struct config_redis *endpoint)
+{
+    const struct config *config = target->config;
+
+    for (size_t i = 0; i < names_count; i++) {
+        if (belongs(target, endpoint, names[i]))
+            return true;
+    }
+    for (size_t i = 0; names_count == 0 && i < config->queues_count; i++) {
+        if (config->queues[i].redis == endpoint)
+            return true;
+    }
+    return false;
+}
+
+int cli_pick_queues(struct cli_session *session, const char *const *names, size_t names_count,
+                    struct cli_names *out)
+{
+    if (names_count == 0)
+        return cli_find_queues(session, out);
+    for (size_t i = 0; i < names_count; i++) {
+        if (belongs(session->target, session->endpoint, names[i]) &&
+            !cli_names_add(out, names[i], strlen(names[i])))
+            return EXIT_CODE_FAILED;
+    }
+    return 0;
+}
+
 /* ---- workers ---- */
 
 static void on_clients(const redisReply *reply, void *arg)

@@ -18,6 +18,16 @@ bool cli_names_add(struct cli_names *names, const char *name, size_t len);
  * exit code. */
 int cli_find_queues(struct cli_session *session, struct cli_names *out);
 
+/* Names of queues that were given to a command; none stands for all. With --redis any name is good,
+ * with a configuration it must be in it: 0, or an exit code after it was told. */
+int cli_check_names(const struct cli_target *target, const char *const *names, size_t names_count);
+/* Whether one of the names is a queue of this endpoint of the configuration. */
+bool cli_is_wanted(const struct cli_target *target, const char *const *names, size_t names_count,
+                   const struct config_redis *endpoint);
+/* Those that are of the session's endpoint; without names cli_find_queues. 0, or an exit code. */
+int cli_pick_queues(struct cli_session *session, const char *const *names, size_t names_count,
+                    struct cli_names *out);
+
 /* What CLIENT LIST says, for counting workers by their names (wire format 8.14). */
 struct cli_clients {
     char *list; /* NULL when the server does not tell (ACL) */

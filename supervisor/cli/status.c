@@ -1,11 +1,13 @@
 /* drover status: how many jobs are in each state, queue by queue. */
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/exit_code.h"
 #include "supervisor/cli/connect.h"
+#include "supervisor/cli/control_client.h"
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/queues.h"
 
@@ -13,10 +15,12 @@
 #define WATCH_EVERY_MS    1000
 #define WATCH_EVERY_LEAST 100
 #define ENDPOINTS_MAX     8
+#define MASTER_MS         2000 /* for droverd, whose answer is an extra */
 
 struct status_values {
     struct cli_where where;
     struct cli_number every;
+    const char *socket;
     bool json, watch;
 };
 
@@ -36,6 +40,7 @@ static const struct cli_option options[] = {
       .kind = CLI_FLAG,
       AT(json),
       .help = "for programs; with --watch a line each time" },
+    CLI_SOCKET_OPTION(struct status_values, socket),
     CLI_WHERE_OPTIONS(struct status_values),
 };
 
@@ -48,7 +53,9 @@ const struct cli_command cli_status_command = {
     .about =
         "WAITING counts what runs as soon as a worker is free, also while the queue is paused;\n"
         "PRIORITIZED waits too, after it. OLDEST is the age of the job that runs next.\n"
-        "WORKERS are connections of worker processes, stock BullMQ ones included.",
+        "WORKERS are connections of worker processes, stock BullMQ ones included.\n"
+        "Where droverd of this host lets us look: its worker processes that died and whose jobs\n"
+        "are not given back yet.",
     .examples = "all queues of the configuration\ndrover status\n"
                 "one of them, all the time\ndrover status mail --watch\n"
                 "every queue of a Redis\ndrover status --redis redis://localhost:6379\n"
@@ -193,38 +200,76 @@ static int look_at_queue(struct status *status, struct cli_session *session, con
     return 0;
 }
 
-/* ---- all queues ---- */
+/* ---- this host ---- */
 
-/* True when this endpoint is the one of the name. */
-static bool belongs(const struct status *status, const struct cli_session *session,
-                    const char *name)
+static void on_master_row(json_t *row, void *arg)
 {
-    const struct config_queue *queue;
+    json_t **recoveries = arg;
 
-    if (!status->target.config)
-        return true;
-    queue = config_find_queue(status->target.config, name);
-    return queue && queue->redis == session->endpoint;
+    if (!*recoveries)
+        *recoveries = json_incref(json_object_get(row, "recoveries"));
 }
 
-static int gather_names(struct status *status, struct cli_session *session, struct cli_names *out)
+/* The dead whose jobs are not given back yet, an array (new). NULL when no droverd of this host
+ * lets us look: the queues are there all the same, so nothing is said of it. */
+static json_t *look_at_master(const struct status *status)
 {
-    if (status->names_count == 0)
-        return cli_find_queues(session, out);
-    for (size_t i = 0; i < status->names_count; i++) {
-        const char *name = status->names[i];
+    const struct cli_where *where = &status->values->where;
+    struct control_client client;
+    json_t *recoveries = NULL, *end = NULL;
+    struct error err;
 
-        if (belongs(status, session, name) && !cli_names_add(out, name, strlen(name)))
-            return EXIT_CODE_FAILED;
+    if (where->redis && !status->values->socket)
+        return NULL; /* another Redis than the one of this host's droverd */
+    if (control_client_init(&client, status->values->socket, where->config, &err) >= 0 &&
+        control_client_connect(&client, &err) >= 0 &&
+        control_client_ask(&client, json_pack("{s:s}", "verb", "status"), MASTER_MS, on_master_row,
+                           &recoveries, &end, &err) < 0) {
+        json_decref(recoveries);
+        recoveries = NULL;
     }
-    return 0;
+    control_client_done(&client);
+    json_decref(end);
+    return recoveries;
 }
+
+static void print_recoveries(const json_t *recoveries, struct buf *out)
+{
+    size_t count = json_array_size(recoveries);
+
+    if (count == 0)
+        return;
+    (void)buf_printf(
+        out, "%sDead worker processes of this host whose jobs are not given back yet: %zu\n",
+        out->len > 0 ? "\n" : "", count);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *row = json_array_get(recoveries, i);
+        const char *const texts[] = { control_text(row, "uuid"), control_text(row, "queue"),
+                                      control_text(row, "cause") };
+
+        for (size_t n = 0; n < ARRAY_SIZE(texts); n++) {
+            (void)buf_append_text(out, "  ");
+            output_text(out, texts[n], strlen(texts[n]));
+        }
+        (void)buf_append_char(out, '\n');
+    }
+}
+
+static void print_recoveries_json(const json_t *recoveries, struct buf *out)
+{
+    char *text = recoveries ? json_dumps(recoveries, JSON_COMPACT) : NULL;
+
+    (void)buf_printf(out, ",\"recoveries\":%s", text ? text : "null");
+    free(text);
+}
+
+/* ---- all queues ---- */
 
 static int look_at_endpoint(struct status *status, struct cli_session *session)
 {
     struct cli_clients clients = { 0 };
     struct cli_names names = { 0 };
-    int code = gather_names(status, session, &names);
+    int code = cli_pick_queues(session, status->names, status->names_count, &names);
 
     if (code == 0 && names.count > 0)
         code = cli_list_clients(session, &clients);
@@ -252,20 +297,25 @@ static void start_table(struct status *status)
 static bool print_look(struct status *status)
 {
     struct buf out = BUF_INIT(OUTPUT_BYTES_MAX);
+    json_t *recoveries = look_at_master(status);
     bool good;
 
     if (status->values->json) {
-        (void)buf_printf(&out, "{\"at_ms\":%" PRIu64 ",\"queues\":[%s]}\n", clock_wall_ms(),
+        (void)buf_printf(&out, "{\"at_ms\":%" PRIu64 ",\"queues\":[%s]", clock_wall_ms(),
                          buf_text(&status->json));
+        print_recoveries_json(recoveries, &out);
+        (void)buf_append_text(&out, "}\n");
     } else {
         if (status->values->watch && isatty(STDOUT_FILENO))
             (void)buf_append_text(&out, "\x1b[H\x1b[2J");
         output_table_print(&status->table, &out);
         if (status->rows == 0)
             (void)buf_append_text(&out, "no queue here yet\n");
+        print_recoveries(recoveries, &out);
     }
     good = output_flush(&out);
     buf_done(&out);
+    json_decref(recoveries);
     return good;
 }
 
@@ -288,21 +338,6 @@ static int look(struct status *status)
 
 /* ---- the command ---- */
 
-static bool is_wanted(const struct status *status, const struct config_redis *endpoint)
-{
-    const struct config *config = status->target.config;
-
-    for (size_t i = 0; i < config->queues_count; i++) {
-        bool named = status->names_count == 0;
-
-        for (size_t n = 0; n < status->names_count; n++)
-            named = named || strcmp(status->names[n], config->queues[i].name) == 0;
-        if (named && config->queues[i].redis == endpoint)
-            return true;
-    }
-    return false;
-}
-
 static int open_session(struct status *status, const struct config_redis *endpoint)
 {
     if (status->sessions_count == ENDPOINTS_MAX) {
@@ -314,22 +349,16 @@ static int open_session(struct status *status, const struct config_redis *endpoi
 
 static int open_sessions(struct status *status)
 {
-    const struct config *config = status->target.config;
-    int code = 0;
+    const struct cli_target *target = &status->target;
+    int code = cli_check_names(target, status->names, status->names_count);
 
-    if (!config)
-        return open_session(status, &status->target.own);
-    for (size_t i = 0; i < status->names_count; i++) {
-        const struct config_redis *endpoint;
-        const struct config_queue *queue;
+    if (code == 0 && !target->config)
+        return open_session(status, &target->own);
+    for (size_t i = 0; code == 0 && i < target->config->redis_count; i++) {
+        const struct config_redis *endpoint = &target->config->redis[i];
 
-        code = cli_target_find(&status->target, status->names[i], &endpoint, &queue);
-        if (code != 0)
-            return code;
-    }
-    for (size_t i = 0; code == 0 && i < config->redis_count; i++) {
-        if (is_wanted(status, &config->redis[i]))
-            code = open_session(status, &config->redis[i]);
+        if (cli_is_wanted(target, status->names, status->names_count, endpoint))
+            code = open_session(status, endpoint);
     }
     return code;
 }

@@ -45,7 +45,8 @@ struct control_options {
 
 /* Listens on `path` (mode 0660), with its folder made (0755) when only that is missing. A socket
  * file that nobody answers on is replaced. -EADDRINUSE: another process answers there; the text
- * names its pid. -EEXIST: something that is no socket is in the way. Nothing here waits. */
+ * names its pid. -EEXIST: something that is no socket is in the way. For the start of the
+ * program: it may wait for half a second. */
 MUST_CHECK int control_open(const struct control_options *options, struct control **out_control,
                             struct error *err);
 

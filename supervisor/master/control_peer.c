@@ -13,8 +13,9 @@ static bool is_member(int fd, gid_t group)
 {
     _cleanup_(freep) gid_t *groups = NULL;
     socklen_t bytes = 0;
+    gid_t none;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &bytes) == 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, &none, &bytes) == 0)
         return false; /* it has none */
     if (errno != ERANGE || bytes > GROUPS_MAX * sizeof(*groups))
         return false;

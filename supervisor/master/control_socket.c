@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
-#define MODE    0660
-#define BACKLOG 64
-#define ASIDE   "~" /* what a dead master's file is called while it is looked at */
+#define MODE          0660
+#define BACKLOG       64
+#define LOCK_MS       500
+#define ADDRESS_BYTES sizeof(((struct sockaddr_un *)NULL)->sun_path)
 
 /* ---- who is there ---- */
 
@@ -68,7 +71,7 @@ static int refuse(const char *path, pid_t pid, struct error *err)
 
 static int check_length(const char *path, struct error *err)
 {
-    size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - sizeof(ASIDE);
+    size_t most = ADDRESS_BYTES - 1;
 
     if (*path != '/')
         return error_set(err, -EINVAL, "the path \"%s\" does not begin with /", path);
@@ -79,14 +82,21 @@ static int check_length(const char *path, struct error *err)
     return 0;
 }
 
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return strndup(path, slash > path ? (size_t)(slash - path) : 1);
+}
+
 /* Makes the folder when only that is missing: a longer missing path is rather a slip. */
 static int make_folder(const char *path, struct error *err)
 {
-    _cleanup_(freep) char *folder = strndup(path, (size_t)(strrchr(path, '/') - path));
+    _cleanup_(freep) char *folder = folder_of(path);
 
     if (!folder)
         return error_set(err, -ENOMEM, "name the folder of %s", path);
-    if (!*folder || access(folder, F_OK) == 0)
+    if (access(folder, F_OK) == 0)
         return 0;
     if (mkdir(folder, 0755) < 0 && errno != EEXIST)
         return error_set(err, -errno,
@@ -98,27 +108,24 @@ static int make_folder(const char *path, struct error *err)
     return 0;
 }
 
-/* Removes the file that a dead master left. It is moved aside and looked at again there, where
- * nobody else will put one: another master may have taken the path since the first look. */
-static int remove_stale(const char *path, struct error *err)
+/* Two masters that start at the same moment must not both find the path free, or one the other's
+ * fresh file stale: one of them looks and makes its file, then the other looks. The lock is held
+ * for that moment only. Whoever can read the folder can also hold it for ever, so it is waited for,
+ * for LOCK_MS, but not needed: -1 then, as on a file system without locks. */
+static int lock_folder(const char *path)
 {
-    char aside[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
-    pid_t pid;
-    int r;
+    const struct timespec pause = { .tv_nsec = 1000000 };
+    _cleanup_(freep) char *folder = folder_of(path);
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
-    (void)snprintf(aside, sizeof(aside), "%s" ASIDE, path); /* length is checked */
-    if (rename(path, aside) < 0)
-        return errno == ENOENT ? 0
-                               : error_set(err, -errno, "remove the stale socket %s: %s", path,
-                                           strerror(errno));
-    r = ask_who_listens(aside, &pid, err);
-    if (r > 0) {
-        (void)renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE); /* it is theirs */
-        return refuse(path, pid, err);
+    for (int waited_ms = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0; waited_ms++) {
+        if (errno != EWOULDBLOCK || waited_ms == LOCK_MS) {
+            (void)close(fd);
+            return -1;
+        }
+        (void)nanosleep(&pause, NULL);
     }
-    if (r == 0 && unlink(aside) < 0 && errno != ENOENT)
-        r = error_set(err, -errno, "remove the stale socket %s: %s", aside, strerror(errno));
-    return r;
+    return fd;
 }
 
 static int make_room(const char *path, struct error *err)
@@ -136,7 +143,11 @@ static int make_room(const char *path, struct error *err)
     r = ask_who_listens(path, &pid, err);
     if (r < 0)
         return r;
-    return r > 0 ? refuse(path, pid, err) : remove_stale(path, err);
+    if (r > 0)
+        return refuse(path, pid, err);
+    if (unlink(path) < 0 && errno != ENOENT)
+        return error_set(err, -errno, "remove the stale socket %s: %s", path, strerror(errno));
+    return 0;
 }
 
 /* ---- the file ---- */
@@ -144,6 +155,7 @@ static int make_room(const char *path, struct error *err)
 /* The group is given when it exists and we may; whoever runs droverd by hand has neither. */
 static void give_group(const char *path, const char *name)
 {
+    // cppcheck-suppress getgrnamCalled; at the start, with one thread
     const struct group *group = name ? getgrnam(name) : NULL;
 
     /* Refused to those who are neither root nor in the group: then the file keeps our group. */
@@ -151,8 +163,8 @@ static void give_group(const char *path, const char *name)
         return;
 }
 
-/* Between bind and listen nobody can connect, whatever the umask made of the mode. */
-static int set_up_file(struct control_socket *socket, const char *group, struct error *err)
+/* Until it listens nobody can connect, whatever the umask made of the mode. */
+static int open_to_others(struct control_socket *socket, const char *group, struct error *err)
 {
     struct stat at;
 
@@ -169,49 +181,39 @@ static int set_up_file(struct control_socket *socket, const char *group, struct 
     return 0;
 }
 
-/* Another master that started at the same moment may have taken our file for a stale one. The one
- * that is reached by the path is the one that has it. */
-static int check_it_is_us(const struct control_socket *socket, struct error *err)
+/* Makes and binds; the path is free. */
+static int make_file(struct control_socket *socket, const char *path, struct error *err)
 {
-    pid_t pid;
-    int r = ask_who_listens(socket->path, &pid, err);
+    struct sockaddr_un address = address_of(path);
 
-    if (r < 0)
-        return r;
-    return r > 0 && pid == getpid() ? 0 : refuse(socket->path, pid, err);
+    socket->fd = make_socket(err);
+    if (socket->fd < 0)
+        return socket->fd;
+    socket->path = strdup(path);
+    if (!socket->path)
+        return error_set(err, -ENOMEM, "keep the path %s", path);
+    if (bind(socket->fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+        return error_set(err, -errno, "make the socket %s: %s", path, strerror(errno));
+    return 0;
 }
 
 int control_socket_open(const char *path, const char *group, struct control_socket *out_socket,
                         struct error *err)
 {
     struct control_socket socket = { .fd = -1 };
-    struct sockaddr_un address;
+    _cleanup_(closep) int lock = -1;
     int r = check_length(path, err);
 
     if (r >= 0)
         r = make_folder(path, err);
-    if (r >= 0)
+    if (r >= 0) {
+        lock = lock_folder(path);
         r = make_room(path, err);
-    if (r < 0)
-        return r;
-    address = address_of(path);
-    socket.fd = make_socket(err);
-    if (socket.fd < 0)
-        return socket.fd;
-    if (bind(socket.fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-        r = error_set(err, -errno, "make the socket %s: %s", path, strerror(errno));
-        (void)close(socket.fd);
-        return r;
     }
-    socket.path = strdup(path);
-    if (!socket.path) {
-        (void)unlink(path);
-        (void)close(socket.fd);
-        return error_set(err, -ENOMEM, "keep the path %s", path);
-    }
-    r = set_up_file(&socket, group, err);
     if (r >= 0)
-        r = check_it_is_us(&socket, err);
+        r = make_file(&socket, path, err);
+    if (r >= 0)
+        r = open_to_others(&socket, group, err);
     if (r < 0) {
         control_socket_close(&socket);
         return r;

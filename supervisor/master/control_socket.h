@@ -14,7 +14,8 @@ struct control_socket {
     gid_t group; /* of the file: whose members may connect */
 };
 
-/* See control_open. On failure nothing is left behind. */
+/* See control_open. On failure nothing is left behind. May wait for half a second, which is why it
+ * belongs to the start. */
 MUST_CHECK int control_socket_open(const char *path, const char *group,
                                    struct control_socket *out_socket, struct error *err);
 /* Closes, and removes the file when it is still the one that was made. */
