@@ -108,17 +108,17 @@ static void on_timer(uv_timer_t *timer)
     set_due(timer->data);
 }
 
-static int noop_open(uv_loop_t *loop, const struct config_handler *config,
-                     struct handler **out_handler, struct error *err)
+static int noop_open(const struct handler_setup *setup, struct handler **out_handler,
+                     struct error *err)
 {
     struct handler *handler = calloc(1, sizeof(*handler));
 
     if (!handler)
         return error_set(err, -ENOMEM, "open noop handler");
-    handler->duration_ms = config->noop_duration_ms;
-    (void)uv_check_init(loop, &handler->check); /* always succeed */
-    (void)uv_idle_init(loop, &handler->awake);
-    (void)uv_timer_init(loop, &handler->timer);
+    handler->duration_ms = setup->config->noop_duration_ms;
+    (void)uv_check_init(setup->loop, &handler->check); /* always succeed */
+    (void)uv_idle_init(setup->loop, &handler->awake);
+    (void)uv_timer_init(setup->loop, &handler->timer);
     handler->check.data = handler->awake.data = handler->timer.data = handler;
     *out_handler = handler;
     return 0;
@@ -157,11 +157,14 @@ static int noop_start(struct handler *handler, const struct handler_input *input
     return 0;
 }
 
-static void noop_cancel(struct handler_run *run, enum handler_cancel how)
+static void noop_cancel(struct handler_run *run, enum handler_cancel how,
+                        enum handler_cancel_why why, uint64_t grace_ms)
 {
     struct handler *handler = run->handler;
 
     (void)how; /* nothing runs: the first request already ends it */
+    (void)why;
+    (void)grace_ms;
     if (run->cancelled)
         return;
     run->cancelled = true;
