@@ -1,90 +1,14 @@
 #include "workers/handlers/exec_outcome.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/json_text.h"
-#include "common/base/text.h"
 #include "common/base/units.h"
 #include "workers/handlers/sysexits.h"
-
-#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
-
-static const char *const step_names[EXEC_STEP_COUNT] = {
-    [EXEC_STEP_ARGUMENTS] = "read the arguments of drover-exec",
-    [EXEC_STEP_GROUP] = "make a process group",
-    [EXEC_STEP_DEATH_SIGNAL] = "tie it to the worker",
-    [EXEC_STEP_PRIVILEGES] = "forbid new privileges",
-    [EXEC_STEP_SIGNALS] = "reset signals",
-    [EXEC_STEP_DESCRIPTORS] = "close descriptors",
-    [EXEC_STEP_DIRECTORY] = "enter its directory",
-    [EXEC_STEP_EXEC] = "execute it",
-};
 
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-/* Appends `bytes` as text: valid UTF-8, no NUL. Errors stay in out->failed. */
-static void append_text(struct buf *out, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        size_t valid = text_utf8_prefix(bytes, len);
-        const char *nul = memchr(bytes, '\0', valid);
-
-        if (nul)
-            valid = (size_t)(nul - bytes);
-        (void)buf_append(out, bytes, valid);
-        bytes += valid;
-        len -= valid;
-        if (len == 0)
-            return;
-        (void)buf_append_text(out, REPLACEMENT);
-        bytes++;
-        len--;
-    }
-}
-
-/* The last lines of stderr: without trailing blanks, at most EXEC_REASON_BYTES, cut at a line when
- * there is one. */
-static void append_errors(struct buf *out, const struct buf *errors)
-{
-    const char *text = buf_text(errors), *line;
-    size_t len = errors->len;
-
-    while (len > 0 && (is_space(text[len - 1]) || text[len - 1] == '\0'))
-        len--;
-    if (len > EXEC_REASON_BYTES) {
-        text += len - EXEC_REASON_BYTES;
-        len = EXEC_REASON_BYTES;
-        line = memchr(text, '\n', len);
-        if (line) {
-            len -= (size_t)(line + 1 - text);
-            text = line + 1;
-        }
-    }
-    while (len > 0 && is_space(*text)) {
-        text++;
-        len--;
-    }
-    append_text(out, text, len);
-}
-
-/* "exit code 75 (EX_TEMPFAIL)" or "killed by signal 9 (SIGKILL)". */
-static void append_end(struct buf *out, const struct exec_end *end)
-{
-    const struct sysexit *row = sysexit_find(end->exit_code);
-    const char *name = sigabbrev_np(end->signal);
-
-    if (end->signal > 0 && name)
-        (void)buf_printf(out, "killed by signal %d (SIG%s)", end->signal, name);
-    else if (end->signal > 0)
-        (void)buf_printf(out, "killed by signal %d", end->signal);
-    else if (row)
-        (void)buf_printf(out, "exit code %d (%s)", end->exit_code, row->name);
-    else
-        (void)buf_printf(out, "exit code %d", end->exit_code);
 }
 
 static void judge_success(const struct exec_end *end, struct exec_verdict *verdict)
@@ -112,20 +36,14 @@ static void judge_success(const struct exec_end *end, struct exec_verdict *verdi
 
 static void judge_not_started(const struct exec_end *end, struct exec_verdict *verdict)
 {
-    int code = end->start_error < 0 ? -end->start_error : end->status.code;
-    int step = end->status.step;
-    const char *doing = step > 0 && step < EXEC_STEP_COUNT ? step_names[step] : "fork";
-
     verdict->outcome.kind = HANDLER_FAILED;
-    (void)buf_printf(&verdict->reason, "cannot start %s: %s", end->program, doing);
-    if (step == EXEC_STEP_DIRECTORY)
-        (void)buf_printf(&verdict->reason, " %s", end->directory);
-    (void)buf_printf(&verdict->reason, ": %s", strerror(code));
+    program_end_print_unstarted(&verdict->reason, &end->program, end->path, end->directory);
 }
 
 static void judge_failure(const struct exec_end *end, struct exec_verdict *verdict)
 {
-    const struct sysexit *row = end->signal > 0 ? NULL : sysexit_find(end->exit_code);
+    const struct program_end *program = &end->program;
+    const struct sysexit *row = program->signal > 0 ? NULL : sysexit_find(program->exit_code);
     char limit[UNITS_TEXT_BYTES];
 
     verdict->outcome.kind = row && row->permanent ? HANDLER_FAILED_FINAL : HANDLER_FAILED;
@@ -135,14 +53,14 @@ static void judge_failure(const struct exec_end *end, struct exec_verdict *verdi
                          units_print_size(end->max_output_bytes, limit));
         return;
     }
-    if (end->signal > 0) { /* a crash names its signal, whatever else was printed */
-        append_end(&verdict->reason, end);
+    if (program->signal > 0) { /* a crash names its signal, whatever else was printed */
+        program_end_print(&verdict->reason, program);
         if (end->errors->len > 0)
             (void)buf_append_text(&verdict->reason, ": ");
     }
-    append_errors(&verdict->reason, end->errors);
+    program_print_words(&verdict->reason, end->errors);
     if (verdict->reason.len == 0)
-        append_end(&verdict->reason, end);
+        program_end_print(&verdict->reason, program);
 }
 
 /* Like a stack trace: the error's line, then where it comes from. */
@@ -152,9 +70,9 @@ static void write_stack(const struct exec_end *end, struct exec_verdict *verdict
                                                ? "UnrecoverableError: "
                                                : "Error: ");
     (void)buf_append(&verdict->stack, buf_text(&verdict->reason), verdict->reason.len);
-    (void)buf_printf(&verdict->stack, "\n    at %s (", end->program);
-    if (end->start_error == 0 && end->status.step == 0)
-        append_end(&verdict->stack, end);
+    (void)buf_printf(&verdict->stack, "\n    at %s (", end->path);
+    if (program_end_was_started(&end->program))
+        program_end_print(&verdict->stack, &end->program);
     else
         (void)buf_append_text(&verdict->stack, "not started");
     (void)buf_append_char(&verdict->stack, ')');
@@ -172,14 +90,14 @@ void exec_judge(const struct exec_end *end, struct exec_verdict *verdict)
     *verdict = (struct exec_verdict){
         .outcome = { .kind = HANDLER_CANCELLED, .retry_after_ms = -1 },
         .value = BUF_INIT(end->output->len * 6 + 64), /* a byte is quoted by at most six */
-        .reason = BUF_INIT(EXEC_REASON_BYTES * 4),
-        .stack = BUF_INIT(EXEC_REASON_BYTES * 5),
+        .reason = BUF_INIT(PROGRAM_WORDS_BYTES * 4),
+        .stack = BUF_INIT(PROGRAM_WORDS_BYTES * 5),
     };
     if (end->cancelled)
         return;
-    if (end->start_error < 0 || end->status.step != 0)
+    if (!program_end_was_started(&end->program))
         judge_not_started(end, verdict);
-    else if (end->exit_code == 0 && end->signal == 0 && !end->too_much)
+    else if (end->program.exit_code == 0 && end->program.signal == 0 && !end->too_much)
         judge_success(end, verdict);
     else
         judge_failure(end, verdict);

@@ -3,22 +3,17 @@
 #pragma once
 
 #include "common/base/buf.h"
-#include "workers/exec/exec_status.h"
 #include "workers/handlers/handler.h"
-
-#define EXEC_REASON_BYTES 4096 /* most of stderr that becomes a reason */
+#include "workers/handlers/program_end.h"
 
 /* What was seen. Texts and buffers are borrowed. */
 struct exec_end {
-    const char *program; /* argv[0] */
+    struct program_end program;
+    const char *path; /* argv[0] */
     const char *directory;
     bool cancelled;            /* it was asked to end */
     bool too_much;             /* stdout exceeded the limit */
     uint64_t max_output_bytes; /* the limit */
-    int start_error;           /* negative errno when drover-exec did not even start; else 0 */
-    struct exec_status status; /* step 0: the program was executed */
-    int exit_code;
-    int signal; /* 0 when it exited by itself */
     const struct buf *output;
     const struct buf *errors; /* the end of stderr */
 };

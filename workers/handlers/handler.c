@@ -2,7 +2,8 @@
 
 #include "workers/handlers/handlers.h"
 
-static const struct handler_kind *const handlers[] = { &handler_noop, &handler_exec };
+static const struct handler_kind *const handlers[] = { &handler_noop, &handler_exec,
+                                                       &handler_process };
 
 const struct handler_kind *handler_find(enum config_handler_kind kind)
 {

@@ -5,3 +5,4 @@
 
 extern const struct handler_kind handler_noop;
 extern const struct handler_kind handler_exec;
+extern const struct handler_kind handler_process;

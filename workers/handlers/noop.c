@@ -111,15 +111,14 @@ static void on_timer(uv_timer_t *timer)
 static int noop_open(const struct handler_setup *setup, struct handler **out_handler,
                      struct error *err)
 {
-    uv_loop_t *loop = setup->loop;
     struct handler *handler = calloc(1, sizeof(*handler));
 
     if (!handler)
         return error_set(err, -ENOMEM, "open noop handler");
     handler->duration_ms = setup->config->noop_duration_ms;
-    (void)uv_check_init(loop, &handler->check); /* always succeed */
-    (void)uv_idle_init(loop, &handler->awake);
-    (void)uv_timer_init(loop, &handler->timer);
+    (void)uv_check_init(setup->loop, &handler->check); /* always succeed */
+    (void)uv_idle_init(setup->loop, &handler->awake);
+    (void)uv_timer_init(setup->loop, &handler->timer);
     handler->check.data = handler->awake.data = handler->timer.data = handler;
     *out_handler = handler;
     return 0;
@@ -163,8 +162,9 @@ static void noop_cancel(struct handler_run *run, enum handler_cancel how,
 {
     struct handler *handler = run->handler;
 
-    (void)why, (void)grace_ms;
     (void)how; /* nothing runs: the first request already ends it */
+    (void)why;
+    (void)grace_ms;
     if (run->cancelled)
         return;
     run->cancelled = true;

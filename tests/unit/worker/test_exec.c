@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "tests/unit/worker/exec_rig.h"
+#include "tests/unit/worker/program_rig.h"
 
 TestSuite(exec, .init = rig_init, .fini = rig_done, .timeout = 60);
 
@@ -268,14 +268,25 @@ Test(exec, environment_is_clean_and_complete)
     (void)setenv("HOME", "/root", 1);
     rig.config.env = env;
     rig.input.deadline_ms = 0;
+    rig.setup.kill_grace_ms = 7000;
     result = rig_run_script("env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= -e ^OLDPWD= | sort");
     cr_assert(eq(str, result->value,
                  (char *)"\"COLOUR=red\\nDROVER_ATTEMPT=2\\nDROVER_ATTEMPTS_MAX=5\\n"
+                         "DROVER_CORRELATION_ID=order-9\\n"
                          "DROVER_DEADLINE_MS=\\nDROVER_FENCING_TOKEN=uuid:4\\n"
                          "DROVER_IDEMPOTENCY_KEY=pictures:17\\nDROVER_JOB_ID=17\\n"
-                         "DROVER_JOB_NAME=resize\\nDROVER_QUEUE=pictures\\n"
+                         "DROVER_JOB_NAME=resize\\nDROVER_KILL_GRACE_MS=7000\\n"
+                         "DROVER_QUEUE=pictures\\n"
                          "DROVER_WORKER=host-pictures-0\\nHOME=/root\\nLANG=C.UTF-8\\n"
                          "PATH=/bin\""));
+}
+
+Test(exec, tells_its_pid)
+{
+    struct result *result = rig_run_script("echo $$");
+
+    cr_assert(ne(int, result->pid, 0));
+    cr_assert(eq(int, atoi(result->value), result->pid));
 }
 
 Test(exec, deadline_is_what_is_left)

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/program_path.h"
-#include "tests/unit/worker/exec_rig.h"
+#include "tests/unit/worker/program_rig.h"
 #include "workers/exec/exec_status.h"
 
 TestSuite(launcher, .init = rig_init, .fini = rig_done, .timeout = 60);

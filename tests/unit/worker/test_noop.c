@@ -56,10 +56,11 @@ static void start_one(void)
 
 static void open_with(uint64_t duration_ms)
 {
+    struct handler_setup setup = { .loop = &rig.loop, .config = &rig.config, .slots = 1 };
     struct error err = { 0 };
 
     rig.config.noop_duration_ms = duration_ms;
-    cr_assert(eq(int, noop()->open(&rig.loop, &rig.config, &rig.handler, &err), 0));
+    cr_assert(eq(int, noop()->open(&setup, &rig.handler, &err), 0));
 }
 
 static void init(void)
@@ -118,8 +119,8 @@ Test(noop, cancel_ends_one_and_only_that)
     open_with(600000);
     for (int i = 0; i < 3; i++)
         start_one();
-    noop()->cancel(rig.runs[1], HANDLER_CANCEL_SOFT);
-    noop()->cancel(rig.runs[1], HANDLER_CANCEL_HARD);
+    noop()->cancel(rig.runs[1], HANDLER_CANCEL_SOFT, HANDLER_WHY_STOP, 0);
+    noop()->cancel(rig.runs[1], HANDLER_CANCEL_HARD, HANDLER_WHY_STOP, 0);
     cr_assert(eq(sz, rig.ended, 0), "never inside cancel");
     while (rig.ended < 1)
         (void)uv_run(&rig.loop, UV_RUN_ONCE);
@@ -127,8 +128,8 @@ Test(noop, cancel_ends_one_and_only_that)
     cr_assert(eq(sz, rig.ended, 1));
     cr_assert(eq(int, rig.order[0], 1));
     cr_assert(eq(int, (int)rig.kinds[1], (int)HANDLER_CANCELLED));
-    noop()->cancel(rig.runs[2], HANDLER_CANCEL_HARD);
-    noop()->cancel(rig.runs[0], HANDLER_CANCEL_HARD);
+    noop()->cancel(rig.runs[2], HANDLER_CANCEL_HARD, HANDLER_WHY_STOP, 0);
+    noop()->cancel(rig.runs[0], HANDLER_CANCEL_HARD, HANDLER_WHY_STOP, 0);
     run_all();
 }
 
