@@ -19,15 +19,15 @@ from runner.tally import Tally  # noqa: E402
 
 # name, function, budget in seconds on two cores
 LAYERS = [
-    ("build", layers.build, 4 * 60),
-    ("unit", layers.unit, 1 * 60),
+    ("build", layers.build, 3 * 60),
+    ("unit", layers.unit, 3 * 60),
     ("lua", layers.lua, 2 * 60),
-    ("integration", layers.integration, 6 * 60),
-    ("interop", layers.interop, 8 * 60),
-    ("systemd", layers.systemd, 4 * 60),
-    ("chaos", layers.chaos, 3 * 60),
+    ("integration", layers.integration, 5 * 60),
+    ("interop", layers.interop, 5 * 60),
+    ("systemd", layers.systemd, 3 * 60),
+    ("chaos", layers.chaos, 8 * 60),
     ("fuzz", layers.fuzz, 3 * 60),
-    ("lint", layers.lint, 7 * 60),
+    ("lint", layers.lint, 6 * 60),
     ("sanitize", layers.sanitize, 14 * 60),
 ]
 COVERAGE = ("coverage", layers.covered, 14 * 60)
