@@ -100,12 +100,14 @@ _Static_assert(sizeof(((struct master_part *)0)->uuid) >= UUID_TEXT_BYTES, "a uu
 #define word_store(word, value) __atomic_store_n(word, value, __ATOMIC_RELAXED)
 
 /* Between these two the only writer of a text changes it. */
+// NOLINTNEXTLINE(readability-non-const-parameter): an atomic store is not seen as one
 static inline void layout_begin_write(uint32_t *sequence)
 {
     word_store(sequence, word_load(sequence) | 1);
     __atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): likewise
 static inline void layout_end_write(uint32_t *sequence)
 {
     __atomic_store_n(sequence, word_load(sequence) + 1, __ATOMIC_RELEASE);

@@ -54,7 +54,7 @@ int scoreboard_new(struct scoreboard **out_board, struct error *err)
 
     if (result < 0)
         return result;
-    fd = -1;
+    (void)TAKE_FD(fd); /* the board has it */
     return 0;
 }
 

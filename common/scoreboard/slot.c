@@ -84,6 +84,7 @@ void scoreboard_set(struct scoreboard_slot *slot, enum scoreboard_counter counte
     word_store(&slot->child->counters[counter], value);
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): an atomic store is not seen as one
 static void add_to(uint64_t *word, uint64_t more)
 {
     word_store(word, word_load(word) + more); /* one writer: needs no locked instruction */

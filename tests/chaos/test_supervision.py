@@ -29,14 +29,17 @@ def percentile(values, share):
 
 
 class Books:
-    """What the programs' log says."""
+    """What the programs' logs say, of all queues; a job is known as "queue:id"."""
 
-    def __init__(self, path):
+    def __init__(self, logs):
         self.runs, self.effects, self.overlaps, self.pids = {}, {}, {}, set()
-        lines = []
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as f:
-                lines = [line.split() for line in f]
+        for queue, path in logs.items():
+            if os.path.exists(path):
+                with open(path, encoding="utf-8") as f:
+                    self._read(queue, [line.split() for line in f])
+
+    def _read(self, queue, rows):
+        lines = [(what, f"{queue}:{job}", pid, token) for what, job, pid, token in rows]
         ended = {(job, pid, token) for what, job, pid, token in lines if what == "end"}
         under_way = {}
         for what, job, pid, token in lines:
@@ -58,13 +61,14 @@ class Supervision(rig.Case):
     def set_up(self, queues, aof=False, **top):
         self.server = self.redis(aof=aof)
         self.r = self.server.client()
-        self.log = os.path.join(self.scratch, "runs.log")
+        self.logs = {}
         self.work = rig.program("work")
         self.config = {"log": {"level": "info", "format": "json"}, "stop": {"drain_timeout": "5s"}, **top, "queues": queues}
-        for queue in queues.values():
+        for name, queue in queues.items():
             kind = queue.pop("kind", "noop")
+            self.logs[name] = os.path.join(self.scratch, f"runs-{name}.log")
             if kind != "noop":
-                queue["handler"] = {kind: [self.work, kind, self.log], **queue.pop("handler_options", {})}
+                queue["handler"] = {kind: [self.work, kind, self.logs[name]], **queue.pop("handler_options", {})}
             else:
                 queue["handler"] = {"noop": {"duration": queue.pop("duration", "0ms")}}
         self.daemon = self.droverd(self.config)
@@ -92,7 +96,7 @@ class Supervision(rig.Case):
                    lambda: f"{text()}\n{self.daemon.tail()}", every=0.1)
         for queue in self.ids:
             wait_until(lambda q=queue: self.r.cmd("LLEN", f"bull:{q}:active") == 0, 15, self.daemon.tail)
-        books = Books(self.log)
+        books = Books(self.logs)
         for queue, ids in self.ids.items():
             view = QueueView(self.r, queue)
             self.assertEqual([], view.check(idle=True)[:10])
@@ -221,7 +225,7 @@ class Kills(Supervision):
         self.assertIn("its process died 3 times while running it", reason)
         self.assertEqual(3, reason.count("signal 9 (SIGKILL)"), reason)
         self.assertEqual("3", view.job(poison)["gbc"])
-        self.assertEqual(3, books.runs[poison])
+        self.assertEqual(3, books.runs[f"q:{poison}"])
         for job_id in ids:
             if job_id != poison:
                 self.assertEqual("1", view.job(job_id)["atm"])
@@ -244,7 +248,8 @@ class Reloads(Supervision):
         self.set_up(queues)
         self.ids["guest"] = []
         pids = {q: sorted(w.pid for w in self.daemon.workers(q)) for q in ("steady", "moving")}
-        guest = {"concurrency": 4, "handler": {"exec": [self.work, "exec", self.log]}}
+        self.logs["guest"] = os.path.join(self.scratch, "runs-guest.log")
+        guest = {"concurrency": 4, "handler": {"exec": [self.work, "exec", self.logs["guest"]]}}
         stop = threading.Event()
         client = self.server.client()
 
@@ -364,7 +369,7 @@ class Redis(Supervision):
         self.set_up({"q": {"kind": "exec", "concurrency": 8, "processes": 2, "lock": "5s", "stalled_interval": "1s", "on_lock_lost": "finish"}},
                     aof=True)
         self.produce("q", 8, low=11000, high=12000)
-        wait_until(lambda: len(Books(self.log).runs) == 8, 15, self.daemon.tail)
+        wait_until(lambda: len(Books(self.logs).runs) == 8, 15, self.daemon.tail)
         self.server.stop()
         time.sleep(6.5)  # longer than the lock
         self.server.start()

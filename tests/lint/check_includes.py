@@ -5,8 +5,10 @@ import lintlib
 # folder -> what a file in it may include of the project
 ALLOWED = {
     "common/base": ["common/base"],
+    "common/process": ["common/base", "common/process"],
     "common/config": ["common/base", "common/config"],
     "common/channel": ["common/base", "common/channel"],
+    "common/scoreboard": ["common/base", "common/process", "common/scoreboard"],
     "common/redis": ["common/base", "common/config", "common/redis"],
     "common/queue": ["common/base", "common/config", "common/redis", "common/queue"],
     "supervisor": ["common", "supervisor"],

@@ -1,107 +1,17 @@
-/* The scoreboard: who writes what where, who is refused, and that no content of it stops or crashes
- * a reader. Offsets are those of docs/protocols/scoreboard.md. */
+/* Who writes what where, and that it is read. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "common/base/clock.h"
 #include "common/process/process_table.h"
-#include "common/scoreboard/scoreboard.h"
+#include "tests/unit/scoreboard/board_rig.h"
 
-#define UUID       "0b36ae1d-9a57-4c5c-8c3a-0d4a36f6b001"
-#define OTHER_UUID "0b36ae1d-9a57-4c5c-8c3a-0d4a36f6b002"
-
-enum {
-    SLOTS_OFFSET = 8192,
-    SLOT_BYTES = 28672,
-    BOARD_BYTES = SLOTS_OFFSET + SCOREBOARD_SLOTS * SLOT_BYTES,
-    CHILD_OFFSET = 4096,
-    HISTOGRAMS_OFFSET = CHILD_OFFSET + 96,
-    ROWS_USED_OFFSET = CHILD_OFFSET + 1056,
-    ROWS_OFFSET = CHILD_OFFSET + 4096,
-    ROW_BYTES = 160,
-};
-
-static struct scoreboard *board;
-static struct scoreboard_view view;
-
-static void set_up(void)
-{
-    cr_assert(scoreboard_new(&board, NULL) == 0);
-}
-
-static void tear_down(void)
-{
-    scoreboard_free(board);
-}
-
-TestSuite(scoreboard, .init = set_up, .fini = tear_down);
-
-static int claim(void)
-{
-    int index = scoreboard_claim(board, NULL);
-
-    cr_assert(index >= 0);
-    return index;
-}
-
-static struct scoreboard_master master_of(int32_t pid, const char *uuid)
-{
-    struct scoreboard_master master = { .pid = pid,
-                                        .queue = "money",
-                                        .slot = 3,
-                                        .generation = 7,
-                                        .state = SCOREBOARD_SERVING,
-                                        .spawned_at_ms = 1234567890123 };
-
-    (void)snprintf(master.uuid, sizeof master.uuid, "%s", uuid);
-    return master;
-}
-
-/* Claims a slot for this process itself. */
-static int claim_own(void)
-{
-    struct scoreboard_master master = master_of(getpid(), UUID);
-    int index = claim();
-
-    scoreboard_set_master(board, index, &master);
-    return index;
-}
-
-static struct scoreboard_slot *attach(int index)
-{
-    struct scoreboard_slot *slot = NULL;
-    struct error err = { 0 };
-
-    cr_assert(scoreboard_attach(scoreboard_fd(board), index, UUID, &slot, &err) == 0, "%s",
-              err.text);
-    return slot;
-}
-
-static int begin(struct scoreboard_slot *slot, const char *id)
-{
-    return scoreboard_job_begin(slot, id, strlen(id), "charge", 6, 1);
-}
-
-static off_t offset_in(int index, int offset)
-{
-    return SLOTS_OFFSET + (off_t)index * SLOT_BYTES + offset;
-}
-
-static void put_bytes(int index, int offset, const void *bytes, size_t len)
-{
-    cr_assert(pwrite(scoreboard_fd(board), bytes, len, offset_in(index, offset)) == (ssize_t)len);
-}
-
-static void get_bytes(int index, int offset, void *bytes, size_t len)
-{
-    cr_assert(pread(scoreboard_fd(board), bytes, len, offset_in(index, offset)) == (ssize_t)len);
-}
+TestSuite(scoreboard, .init = rig_set_up, .fini = rig_tear_down);
 
 static size_t memory_bytes(void)
 {
@@ -127,9 +37,9 @@ Test(scoreboard, a_new_one_is_empty_sealed_and_not_inherited)
 
 Test(scoreboard, what_the_master_writes_is_read)
 {
-    struct scoreboard_master master = master_of(getpid(), UUID);
+    struct scoreboard_master master = rig_master_of(getpid(), UUID);
     struct process_stat stat;
-    int index = claim();
+    int index = rig_claim();
 
     cr_assert(process_read_stat(getpid(), &stat) == 0);
     cr_expect(scoreboard_read(board, index, &view), "claimed, nothing started yet");
@@ -175,16 +85,16 @@ static pid_t start_sleeper(void)
 Test(scoreboard, a_slot_is_used_again_only_when_its_process_is_gone)
 {
     pid_t pid = start_sleeper();
-    struct scoreboard_master master = master_of(pid, UUID);
-    int index = claim(), second, third;
+    struct scoreboard_master master = rig_master_of(pid, UUID);
+    int index = rig_claim(), second, third;
 
     scoreboard_set_master(board, index, &master);
     scoreboard_release(board, index);
     cr_expect(!scoreboard_read(board, index, &view), "it is free to look at");
-    second = claim();
+    second = rig_claim();
     cr_expect(second != index, "its process still lives");
     cr_assert(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
-    third = claim();
+    third = rig_claim();
     cr_expect(third == index);
     cr_expect(scoreboard_read(board, third, &view) && view.master.pid == 0 &&
                   view.master.uuid[0] == '\0',
@@ -193,29 +103,29 @@ Test(scoreboard, a_slot_is_used_again_only_when_its_process_is_gone)
 
 Test(scoreboard, a_reused_pid_does_not_keep_a_slot)
 {
-    struct scoreboard_master master = master_of(getpid(), UUID);
-    int index = claim();
+    struct scoreboard_master master = rig_master_of(getpid(), UUID);
+    int index = rig_claim();
 
     master.start_ticks = 1; /* not ours */
     scoreboard_set_master(board, index, &master);
     scoreboard_release(board, index);
-    cr_expect(claim() == index);
+    cr_expect(rig_claim() == index);
 }
 
 Test(scoreboard, a_released_slot_is_empty_for_the_next)
 {
-    int index = claim_own();
-    struct scoreboard_slot *slot = attach(index);
-    struct scoreboard_master master = master_of(0, OTHER_UUID);
+    int index = rig_claim_own();
+    struct scoreboard_slot *slot = rig_attach(index);
+    struct scoreboard_master master = rig_master_of(0, OTHER_UUID);
 
     scoreboard_set(slot, SCOREBOARD_RUNNING, 5);
     scoreboard_count_time(slot, SCOREBOARD_RUN_US, 100);
-    cr_expect(begin(slot, "1") == 0);
+    cr_expect(rig_begin(slot, "1") == 0);
     scoreboard_detach(slot);
     scoreboard_set_master(board, index, &master);
     scoreboard_release(board, index);
     scoreboard_release(board, index);
-    cr_expect(claim() == index && scoreboard_read(board, index, &view));
+    cr_expect(rig_claim() == index && scoreboard_read(board, index, &view));
     cr_expect(view.jobs_count == 0 && view.counters[SCOREBOARD_RUNNING] == 0 &&
               view.counters[SCOREBOARD_BEAT_MS] == 0);
     cr_expect(scoreboard_percentile_us(view.histograms[SCOREBOARD_RUN_US], 0.5) == 0);
@@ -230,7 +140,7 @@ Test(scoreboard, when_all_slots_are_taken_it_says_so)
     cr_expect(scoreboard_claim(board, &err) == -EUSERS);
     cr_expect(strstr(err.text, "4096"));
     scoreboard_release(board, 1234);
-    cr_expect(claim() == 1234);
+    cr_expect(rig_claim() == 1234);
     cr_expect(scoreboard_claim(board, &err) == -EUSERS);
 }
 
@@ -238,7 +148,7 @@ Test(scoreboard, another_mapping_sees_and_goes_on)
 {
     struct scoreboard *taken_over = NULL;
     int fd = fcntl(scoreboard_fd(board), F_DUPFD_CLOEXEC, 0);
-    int index = claim_own();
+    int index = rig_claim_own();
 
     cr_assert(fd >= 0 && scoreboard_open(fd, &taken_over, NULL) == 0);
     cr_expect(scoreboard_fd(taken_over) == fd);
@@ -259,9 +169,9 @@ Test(scoreboard, memory_is_only_taken_by_what_is_used)
         cr_expect(scoreboard_counter(board, i, SCOREBOARD_RUNNING) == 0);
     }
     cr_expect(memory_bytes() <= 8192, "looking at free slots costs nothing: %zu", memory_bytes());
-    index = claim_own();
-    slot = attach(index);
-    cr_assert(begin(slot, "1") == 0);
+    index = rig_claim_own();
+    slot = rig_attach(index);
+    cr_assert(rig_begin(slot, "1") == 0);
     cr_expect(scoreboard_read(board, index, &view) && view.jobs_count == 1);
     cr_expect(memory_bytes() <= 8192 + 3 * 4096, "nor does reading one make all of it real: %zu",
               memory_bytes());
@@ -275,8 +185,8 @@ Test(scoreboard, memory_is_only_taken_by_what_is_used)
 
 Test(scoreboard, what_a_child_writes_is_read)
 {
-    int index = claim_own();
-    struct scoreboard_slot *slot = attach(index);
+    int index = rig_claim_own();
+    struct scoreboard_slot *slot = rig_attach(index);
     uint64_t before_ms = clock_boot_ms();
     int first, second;
 
@@ -285,7 +195,7 @@ Test(scoreboard, what_a_child_writes_is_read)
     scoreboard_add(slot, SCOREBOARD_COMPLETED, 3);
     scoreboard_set(slot, SCOREBOARD_FLAGS, SCOREBOARD_REDIS_UP | SCOREBOARD_MAXED);
     first = scoreboard_job_begin(slot, "17", 2, "charge", 6, 3);
-    second = begin(slot, "18");
+    second = rig_begin(slot, "18");
     scoreboard_job_set_pid(slot, second, 4711);
     cr_assert(scoreboard_read(board, index, &view));
     cr_expect(view.counters[SCOREBOARD_JOB_SLOTS] == 10);
@@ -304,7 +214,7 @@ Test(scoreboard, what_a_child_writes_is_read)
     scoreboard_job_end(slot, first);
     cr_expect(scoreboard_read(board, index, &view) && view.jobs_count == 1);
     cr_expect_str_eq(view.jobs[0].id, "18");
-    cr_expect(begin(slot, "19") == first, "the lowest free row");
+    cr_expect(rig_begin(slot, "19") == first, "the lowest free row");
     scoreboard_detach(slot);
     cr_expect(scoreboard_read(board, index, &view) && view.jobs_count == 2,
               "what a child wrote outlives it");
@@ -312,14 +222,14 @@ Test(scoreboard, what_a_child_writes_is_read)
 
 Test(scoreboard, every_way_to_be_alive_beats)
 {
-    int index = claim_own();
-    struct scoreboard_slot *slot = attach(index);
+    int index = rig_claim_own();
+    struct scoreboard_slot *slot = rig_attach(index);
     uint64_t beat_ms;
 
     scoreboard_set(slot, SCOREBOARD_RUNNING, 0);
     beat_ms = scoreboard_counter(board, index, SCOREBOARD_BEAT_MS);
     clock_shift_for_tests(100);
-    cr_expect(begin(slot, "1") == 0);
+    cr_expect(rig_begin(slot, "1") == 0);
     cr_expect(scoreboard_counter(board, index, SCOREBOARD_BEAT_MS) >= beat_ms + 100);
     clock_shift_for_tests(100);
     scoreboard_set(slot, SCOREBOARD_RUNNING, 1);
@@ -331,17 +241,17 @@ Test(scoreboard, every_way_to_be_alive_beats)
 
 Test(scoreboard, more_jobs_than_rows_are_not_shown)
 {
-    int index = claim_own();
-    struct scoreboard_slot *slot = attach(index);
+    int index = rig_claim_own();
+    struct scoreboard_slot *slot = rig_attach(index);
 
     for (int i = 0; i < SCOREBOARD_JOBS; i++)
-        cr_assert(begin(slot, "1") == i);
-    cr_expect(begin(slot, "2") == -1);
+        cr_assert(rig_begin(slot, "1") == i);
+    cr_expect(rig_begin(slot, "2") == -1);
     scoreboard_job_set_pid(slot, -1, 1);
     scoreboard_job_end(slot, -1);
     cr_expect(scoreboard_read(board, index, &view) && view.jobs_count == SCOREBOARD_JOBS);
     scoreboard_job_end(slot, 100);
-    cr_expect(begin(slot, "3") == 100);
+    cr_expect(rig_begin(slot, "3") == 100);
     for (int i = 0; i < SCOREBOARD_JOBS; i++)
         scoreboard_job_end(slot, i);
     cr_expect(scoreboard_read(board, index, &view) && view.jobs_count == 0);
@@ -350,7 +260,7 @@ Test(scoreboard, more_jobs_than_rows_are_not_shown)
 
 Test(scoreboard, a_row_that_is_not_in_use_is_our_mistake, .signal = SIGABRT)
 {
-    scoreboard_job_end(attach(claim_own()), 3);
+    scoreboard_job_end(rig_attach(rig_claim_own()), 3);
 }
 
 Test(scoreboard, long_texts_are_cut_between_characters)
@@ -372,10 +282,10 @@ Test(scoreboard, long_texts_are_cut_between_characters)
           "\xff"
           "23456789-123456789-123456789-123456789-123456789-123456789-123" },
     };
-    struct scoreboard_slot *slot = attach(claim_own());
+    struct scoreboard_slot *slot = rig_attach(rig_claim_own());
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        int row = begin(slot, rows[i].text);
+        int row = rig_begin(slot, rows[i].text);
 
         cr_assert(scoreboard_read(board, 0, &view) && view.jobs_count == 1, "row %zu", i);
         cr_expect_str_eq(view.jobs[0].id, rows[i].shown, "row %zu: %s", i, view.jobs[0].id);
@@ -413,8 +323,8 @@ Test(scoreboard, times_fall_into_buckets_of_powers_of_two)
         { UINT64_C(1) << 39, 39 },
         { UINT64_MAX, 39 },
     };
-    int index = claim_own();
-    struct scoreboard_slot *slot = attach(index);
+    int index = rig_claim_own();
+    struct scoreboard_slot *slot = rig_attach(index);
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         uint64_t before;
@@ -464,8 +374,8 @@ Test(scoreboard, percentiles_are_the_upper_bound_of_their_bucket)
 
 Test(scoreboard, the_bytes_are_where_the_protocol_page_says)
 {
-    int index = claim_own();
-    struct scoreboard_slot *slot = attach(index);
+    int index = rig_claim_own();
+    struct scoreboard_slot *slot = rig_attach(index);
     struct {
         uint32_t sequence, state;
         int32_t pid;
@@ -491,7 +401,7 @@ Test(scoreboard, the_bytes_are_where_the_protocol_page_says)
               head[7] == 40 && head[8] == 128 && head[9] == 0);
     cr_assert(pread(scoreboard_fd(board), &use, 1, 4096 + index) == 1);
     cr_expect(use == 1);
-    get_bytes(index, 0, &master, sizeof master);
+    rig_get_bytes(index, 0, &master, sizeof master);
     cr_expect(master.sequence % 2 == 0 && master.sequence > 0 && master.pid == getpid());
     cr_expect(master.state == SCOREBOARD_SERVING && master.slot == 3 && master.generation == 7);
     cr_expect(master.start_ticks > 0 && master.spawned_at_ms == 1234567890123);
@@ -499,258 +409,18 @@ Test(scoreboard, the_bytes_are_where_the_protocol_page_says)
     cr_expect_str_eq(master.queue, "money");
     scoreboard_set(slot, SCOREBOARD_CALLS, 77);
     scoreboard_count_time(slot, SCOREBOARD_WAIT_US, 3);
-    cr_expect(begin(slot, "0") == 0 && begin(slot, "one") == 1);
+    cr_expect(rig_begin(slot, "0") == 0 && rig_begin(slot, "one") == 1);
     scoreboard_job_set_pid(slot, 1, 99);
-    get_bytes(index, CHILD_OFFSET + 8 * SCOREBOARD_CALLS, &word, sizeof word);
+    rig_get_bytes(index, CHILD_OFFSET + 8 * SCOREBOARD_CALLS, &word, sizeof word);
     cr_expect(word == 77);
-    get_bytes(index, HISTOGRAMS_OFFSET + 8 * (40 + 2), &word, sizeof word);
+    rig_get_bytes(index, HISTOGRAMS_OFFSET + 8 * (40 + 2), &word, sizeof word);
     cr_expect(word == 1);
-    get_bytes(index, ROWS_USED_OFFSET, &rows_used, sizeof rows_used);
+    rig_get_bytes(index, ROWS_USED_OFFSET, &rows_used, sizeof rows_used);
     cr_expect(rows_used == 2);
-    get_bytes(index, ROWS_OFFSET + ROW_BYTES, &row, sizeof row);
+    rig_get_bytes(index, ROWS_OFFSET + ROW_BYTES, &row, sizeof row);
     cr_expect(row.sequence % 2 == 0 && row.used == 1 && row.pid == 99 && row.attempt == 1);
     cr_expect(row.started_boot_ms > 0);
     cr_expect_str_eq(row.id, "one");
     cr_expect_str_eq(row.type, "charge");
     scoreboard_detach(slot);
-}
-
-/* ---- who is refused */
-
-struct faked_head {
-    uint32_t words[10];
-};
-
-static int make_fake(const struct faked_head *head, off_t bytes, unsigned int seals)
-{
-    int fd = memfd_create("fake", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-    cr_assert(fd >= 0 && pwrite(fd, head, sizeof *head, 0) == sizeof *head);
-    cr_assert(ftruncate(fd, bytes) == 0 && fcntl(fd, F_ADD_SEALS, seals) == 0);
-    return fd;
-}
-
-static void expect_refused(const char *name, int fd, const char *text)
-{
-    struct scoreboard_slot *slot = (void *)1;
-    struct scoreboard *opened = (void *)1;
-    struct error err = { 0 };
-
-    cr_expect(scoreboard_attach(fd, 0, UUID, &slot, &err) == -EPROTO, "%s", name);
-    cr_expect(strstr(err.text, text), "%s: %s", name, err.text);
-    err.text[0] = '\0';
-    cr_expect(scoreboard_open(fd, &opened, &err) == -EPROTO, "%s", name);
-    cr_expect(strstr(err.text, text), "%s: %s", name, err.text);
-    cr_expect(slot == (void *)1 && opened == (void *)1, "%s: no outputs on failure", name);
-}
-
-Test(scoreboard, another_object_is_refused_and_named)
-{
-    static const unsigned int sealed = F_SEAL_SHRINK | F_SEAL_GROW;
-    static const struct {
-        const char *name;
-        size_t word;
-        uint32_t value;
-        off_t bytes;
-        unsigned int seals;
-        const char *text;
-    } rows[] = {
-        { "magic", 0, 0x43565244, BOARD_BYTES, sealed,
-          "not a scoreboard (it begins with 0x43565244)" },
-        { "next version", 1, 2, BOARD_BYTES, sealed, "version 2; this program knows version 1" },
-        { "next version of another size", 1, 2, 8192, sealed, "version 2;" },
-        { "offset", 2, 4096, BOARD_BYTES, sealed, "another layout" },
-        { "slot bytes", 3, 4096, BOARD_BYTES, sealed, "another layout" },
-        { "slots", 4, 4097, BOARD_BYTES, sealed, "another layout" },
-        { "counters", 5, 13, BOARD_BYTES, sealed, "another layout" },
-        { "histograms", 6, 4, BOARD_BYTES, sealed, "another layout" },
-        { "buckets", 7, 41, BOARD_BYTES, sealed, "another layout" },
-        { "jobs", 8, 129, BOARD_BYTES, sealed, "another layout" },
-        { "shorter", 9, 0, BOARD_BYTES - 1, sealed, "bytes instead of" },
-        { "longer", 9, 0, BOARD_BYTES + 1, sealed, "bytes instead of" },
-        { "no head", 9, 0, 39, sealed, "39 bytes" },
-        { "empty", 9, 0, 0, sealed, "0 bytes" },
-        { "not sealed", 9, 0, BOARD_BYTES, 0, "not sealed" },
-        { "may shrink", 9, 0, BOARD_BYTES, F_SEAL_GROW, "not sealed" },
-        { "may grow", 9, 0, BOARD_BYTES, F_SEAL_SHRINK, "not sealed" },
-    };
-    struct faked_head good;
-
-    cr_assert(pread(scoreboard_fd(board), &good, sizeof good, 0) == sizeof good);
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        struct faked_head head = good;
-        int fd;
-
-        head.words[rows[i].word] = rows[i].value;
-        fd = make_fake(&head, rows[i].bytes, rows[i].seals);
-        expect_refused(rows[i].name, fd, rows[i].text);
-        (void)close(fd);
-    }
-}
-
-Test(scoreboard, what_is_no_memory_is_refused)
-{
-    int fds[2], zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-
-    cr_assert(pipe2(fds, O_CLOEXEC) == 0 && zero >= 0);
-    expect_refused("a pipe", fds[0], "not a scoreboard");
-    expect_refused("zeros", zero, "not a scoreboard");
-    expect_refused("nothing", 9999, "not a scoreboard");
-    (void)close(fds[0]);
-    (void)close(fds[1]);
-    (void)close(zero);
-}
-
-Test(scoreboard, a_slot_of_somebody_else_is_refused)
-{
-    static const struct {
-        int index;
-        const char *uuid, *text;
-    } rows[] = {
-        { 0, OTHER_UUID, "slot 0 of the scoreboard: the slot is of \"" UUID "\"" },
-        { 1, UUID, "slot 1" },
-        { -1, UUID, "no slot -1" },
-        { SCOREBOARD_SLOTS, UUID, "no slot 4096" },
-        { INT32_MAX, UUID, "no slot" },
-    };
-
-    cr_assert(claim_own() == 0);
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        struct scoreboard_slot *slot = NULL;
-        struct error err = { 0 };
-
-        cr_expect(scoreboard_attach(scoreboard_fd(board), rows[i].index, rows[i].uuid, &slot,
-                                    &err) == -EPROTO,
-                  "row %zu", i);
-        cr_expect(strstr(err.text, rows[i].text), "row %zu: %s", i, err.text);
-        cr_expect(slot == NULL, "row %zu", i);
-        cr_expect(scoreboard_attach(scoreboard_fd(board), rows[i].index, rows[i].uuid, &slot,
-                                    NULL) == -EPROTO);
-    }
-}
-
-/* ---- a reader trusts nothing */
-
-/* Writes rows in which every byte says the same, as fast as it can, for ever. */
-static void write_rows(int index)
-{
-    struct scoreboard_slot *slot = attach(index);
-    char text[SCOREBOARD_TEXT_BYTES - 1];
-    int kept = scoreboard_job_begin(slot, "kept", 4, "kept", 4, 1);
-
-    for (unsigned int i = 0;; i++) {
-        int row;
-
-        memset(text, (int)('a' + i % 26), sizeof text);
-        row = scoreboard_job_begin(slot, text, sizeof text, text, sizeof text, 'a' + i % 26);
-        scoreboard_add(slot, SCOREBOARD_COMPLETED, 1);
-        scoreboard_job_end(slot, row);
-        if (kept < 0)
-            _exit(1);
-    }
-}
-
-static bool is_whole(const struct scoreboard_job *job)
-{
-    if (strcmp(job->id, "kept") == 0)
-        return strcmp(job->type, "kept") == 0;
-    for (int i = 0; i < SCOREBOARD_TEXT_BYTES - 1; i++) {
-        if ((unsigned char)job->id[i] != job->attempt ||
-            (unsigned char)job->type[i] != job->attempt)
-            return false;
-    }
-    return job->id[SCOREBOARD_TEXT_BYTES - 1] == '\0' &&
-           job->type[SCOREBOARD_TEXT_BYTES - 1] == '\0';
-}
-
-Test(scoreboard, a_reader_beside_a_writer_sees_whole_rows)
-{
-    int index = claim_own();
-    pid_t pid = fork();
-    uint64_t end_ms = clock_now_ms() + 10000, last = 0;
-    size_t seen = 0;
-
-    cr_assert(pid >= 0);
-    if (pid == 0)
-        write_rows(index);
-    while (seen < 20000 && clock_now_ms() < end_ms) {
-        cr_assert(scoreboard_read(board, index, &view));
-        cr_assert(view.jobs_count <= 2);
-        for (size_t i = 0; i < view.jobs_count; i++) {
-            cr_assert(is_whole(&view.jobs[i]), "torn: %s %s", view.jobs[i].id, view.jobs[i].type);
-            seen++;
-        }
-        cr_assert(view.counters[SCOREBOARD_COMPLETED] >= last);
-        last = view.counters[SCOREBOARD_COMPLETED];
-    }
-    cr_expect(seen >= 20000 && last > 0, "%zu rows, %llu written", seen, (unsigned long long)last);
-    (void)kill(pid, SIGKILL);
-    cr_expect(waitpid(pid, NULL, 0) == pid);
-}
-
-Test(scoreboard, a_writer_that_died_while_writing_stops_nobody)
-{
-    int index = claim_own();
-    struct scoreboard_slot *slot = attach(index);
-    const uint32_t odd = 7;
-
-    cr_expect(begin(slot, "1") == 0 && begin(slot, "2") == 1);
-    scoreboard_detach(slot);
-    put_bytes(index, ROWS_OFFSET, &odd, sizeof odd);
-    put_bytes(index, 0, &odd, sizeof odd);
-    cr_assert(scoreboard_read(board, index, &view));
-    cr_expect(view.jobs_count == 1, "the half written row is left out");
-    cr_expect_str_eq(view.jobs[0].id, "2");
-    cr_expect_str_eq(view.master.uuid, UUID);
-    slot = attach(index);
-    cr_expect(begin(slot, "3") == 0, "the next writer makes it whole");
-    cr_expect(scoreboard_read(board, index, &view) && view.jobs_count == 2);
-    scoreboard_detach(slot);
-}
-
-Test(scoreboard, texts_without_an_end_end_at_their_room)
-{
-    int index = claim_own();
-    struct scoreboard_slot *slot = attach(index);
-    char text[SCOREBOARD_QUEUE_BYTES];
-
-    memset(text, 'x', sizeof text);
-    cr_expect(begin(slot, "1") == 0);
-    put_bytes(index, ROWS_OFFSET + 32, text, 64);
-    put_bytes(index, ROWS_OFFSET + 96, text, 64);
-    put_bytes(index, 40, text, 40);
-    put_bytes(index, 80, text, 136);
-    cr_assert(scoreboard_read(board, index, &view) && view.jobs_count == 1);
-    cr_expect(strlen(view.jobs[0].id) == 63 && strlen(view.jobs[0].type) == 63);
-    cr_expect(strlen(view.master.uuid) == 36 && strlen(view.master.queue) == 135);
-    scoreboard_detach(slot);
-}
-
-static void check_view(void)
-{
-    cr_expect(view.jobs_count <= SCOREBOARD_JOBS);
-    for (size_t i = 0; i < view.jobs_count; i++)
-        cr_expect(strlen(view.jobs[i].id) < SCOREBOARD_TEXT_BYTES &&
-                  strlen(view.jobs[i].type) < SCOREBOARD_TEXT_BYTES);
-    cr_expect(strlen(view.master.uuid) < UUID_TEXT_BYTES &&
-              strlen(view.master.queue) < SCOREBOARD_QUEUE_BYTES);
-    for (int i = 0; i < SCOREBOARD_HISTOGRAM_COUNT; i++)
-        cr_expect(scoreboard_percentile_us(view.histograms[i], 0.99) < UINT64_C(1) << 40);
-    cr_expect(scoreboard_state_name((enum scoreboard_state)view.master.state) != NULL);
-}
-
-Test(scoreboard, any_bytes_are_read)
-{
-    static unsigned char bytes[SLOT_BYTES];
-    int index = claim_own();
-    unsigned int random = 1;
-
-    for (int round = 0; round < 50; round++) {
-        for (size_t i = 0; i < sizeof bytes; i++)
-            bytes[i] = (unsigned char)(round == 0 ? 0xff : rand_r(&random));
-        put_bytes(index, 0, bytes, sizeof bytes);
-        cr_assert(scoreboard_read(board, index, &view));
-        check_view();
-    }
-    scoreboard_release(board, index); /* the pid is a lie as well */
 }
