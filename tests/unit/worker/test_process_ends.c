@@ -4,6 +4,8 @@
 #include <criterion/new/assert.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/unit/worker/process_rig.h"
 
@@ -115,6 +117,27 @@ Test(process_ends, jobs_that_it_never_saw_are_untouched)
     for (size_t i = 0; i < 4; i++)
         cr_assert(eq(int, (int)rig.results[i].kind, (int)HANDLER_DIED_IN_COMPANY), "%zu", i);
     expect(fifth, HANDLER_COMPLETED, data);
+}
+
+/* A process between us and the program: starts it and is killed. */
+Test(process_ends, dies_with_its_worker)
+{
+    char text[64];
+    pid_t worker = fork();
+
+    if (worker == 0) {
+        if (uv_loop_fork(&rig.loop) < 0)
+            _exit(1);
+        open_talker("stubborn");
+        (void)uv_run(&rig.loop, UV_RUN_DEFAULT);
+        _exit(0);
+    }
+    rig_wait_file("initialize", text, sizeof(text));
+    (void)snprintf(text, sizeof(text), "%s", wait_trace("pids", 1));
+    cr_assert(rig_is_alive((pid_t)atoi(text)));
+    (void)kill(worker, SIGKILL);
+    cr_assert(eq(int, (int)waitpid(worker, NULL, 0), (int)worker));
+    rig_wait_dead((pid_t)atoi(text));
 }
 
 /* ---- before it is ready */
