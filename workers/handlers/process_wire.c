@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 #include "common/base/json_text.h"
@@ -234,12 +233,13 @@ static uint64_t read_id(const struct json_value *value)
     return id;
 }
 
-static double read_number(const struct json_value *value)
+/* `absent` when it is no number. */
+static double read_number(const struct json_value *value, double absent)
 {
     double number;
 
     if (!is_kind(value, JSON_KIND_NUMBER) || !json_read_number(value, &number))
-        return NAN;
+        return absent;
     return number;
 }
 
@@ -247,7 +247,7 @@ static void read_error(const struct json_value *error, struct wire_message *out)
 {
     struct json_value code = find_member(error, "code"), data = find_member(error, "data");
     struct json_value after = find_member(&data, "retry_after_ms");
-    double number = read_number(&code), after_ms = read_number(&after);
+    double number = read_number(&code, WIRE_CODE_RETRY), after_ms = read_number(&after, -1);
 
     out->kind = WIRE_ERROR;
     out->value = find_member(error, "message");
@@ -471,7 +471,7 @@ bool wire_read_hello(const struct wire_message *answer, struct json_value *out_n
         return false;
     }
     protocol = find_member(&answer->value, "protocol");
-    if (read_number(&protocol) == WIRE_PROTOCOL) {
+    if (read_number(&protocol, 0) == WIRE_PROTOCOL) {
         struct json_value name = find_member(&answer->value, "name");
 
         if (is_kind(&name, JSON_KIND_STRING))

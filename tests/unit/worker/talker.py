@@ -80,6 +80,9 @@ def run(ident, params):
     name, data = params["name"], params.get("data")
     if name == "echo":
         result(ident, data)
+    elif name == "slow-echo":
+        time.sleep(0.002)
+        result(ident, data)
     elif name == "raw":
         raw(b'{"jsonrpc":"2.0","id":%d,"result":%s}\n' % (ident, data.encode()))
     elif name == "params":

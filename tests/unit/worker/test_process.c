@@ -164,6 +164,23 @@ Test(process, megabytes_go_through_both_ways)
     free(data);
 }
 
+/* The buffer of what is to be written is moved over while it is never empty. */
+Test(process, slow_reader_gets_every_byte)
+{
+    static char data[20001];
+
+    memset(data, 'x', sizeof(data) - 1);
+    data[0] = data[sizeof(data) - 2] = '"';
+    rig.config.parallel = 40;
+    rig.setup.slots = 40;
+    open_ready("plain");
+    for (int i = 0; i < 250; i++)
+        (void)rig_start_job("slow-echo", data);
+    rig_wait_ended();
+    for (size_t i = 0; i < rig.count; i++)
+        expect(&rig.results[i], HANDLER_COMPLETED, data);
+}
+
 Test(process, answers_byte_by_byte)
 {
     struct result *result;

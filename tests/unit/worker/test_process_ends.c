@@ -2,8 +2,11 @@
  * a name, and no job is lost or told twice. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <dirent.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/unit/worker/process_rig.h"
 
@@ -115,6 +118,58 @@ Test(process_ends, jobs_that_it_never_saw_are_untouched)
     for (size_t i = 0; i < 4; i++)
         cr_assert(eq(int, (int)rig.results[i].kind, (int)HANDLER_DIED_IN_COMPANY), "%zu", i);
     expect(fifth, HANDLER_COMPLETED, data);
+}
+
+/* A process between us and the program: starts it and is killed. */
+Test(process_ends, dies_with_its_worker)
+{
+    char text[64];
+    pid_t worker = fork();
+
+    if (worker == 0) {
+        if (uv_loop_fork(&rig.loop) < 0)
+            _exit(1);
+        open_talker("stubborn");
+        (void)uv_run(&rig.loop, UV_RUN_DEFAULT);
+        _exit(0);
+    }
+    rig_wait_file("initialize", text, sizeof(text));
+    (void)snprintf(text, sizeof(text), "%s", wait_trace("pids", 1));
+    cr_assert(rig_is_alive((pid_t)atoi(text)));
+    (void)kill(worker, SIGKILL);
+    cr_assert(eq(int, (int)waitpid(worker, NULL, 0), (int)worker));
+    rig_wait_dead((pid_t)atoi(text));
+}
+
+static size_t count_descriptors(void)
+{
+    size_t count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+
+    while (readdir(folder))
+        count++;
+    (void)closedir(folder);
+    return count;
+}
+
+Test(process_ends, no_descriptor_is_left)
+{
+    size_t before;
+
+    rig.config.parallel = 2;
+    rig.setup.slots = 4;
+    (void)uv_run(&rig.loop, UV_RUN_NOWAIT); /* libuv opens its own at the first run */
+    open_ready("plain");
+    rig_close_handler();
+    rig_wait(rig.closed);
+    before = count_descriptors();
+    open_ready("plain");
+    for (int i = 0; i < 20; i++)
+        (void)rig_start_job(i % 3 ? "exit" : "close-stdin", "1");
+    rig_wait_ended();
+    rig_close_handler();
+    rig_wait(rig.closed);
+    cr_assert(eq(sz, count_descriptors(), before));
 }
 
 /* ---- before it is ready */
