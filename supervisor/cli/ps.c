@@ -145,7 +145,7 @@ static void print_host(const struct ps *ps, struct buf *out)
     }
     if (json_array_size(ps->recoveries) > 0) {
         (void)buf_append_char(out, '\n');
-        ps_print_recoveries(ps->recoveries, clock_wall_ms(), out);
+        ps_print_recoveries(ps->recoveries, out);
     }
 }
 

@@ -18,7 +18,7 @@ bool ps_sort(json_t *processes);
 /* Tables for people; rows are sorted. `now_ms`: wall time. */
 void ps_print_processes(const json_t *processes, uint64_t now_ms, struct buf *out);
 void ps_print_jobs(const json_t *processes, struct buf *out);
-void ps_print_recoveries(const json_t *recoveries, uint64_t now_ms, struct buf *out);
+void ps_print_recoveries(const json_t *recoveries, struct buf *out);
 void ps_print_cluster(const json_t *processes, uint64_t now_ms, struct buf *out);
 
 /* The row of a process of the registry (new); NULL on no memory. */

@@ -114,6 +114,21 @@ static void add_note(char note[NOTE_BYTES], const char *text)
     (void)snprintf(note + len, NOTE_BYTES - len, "%s%s", len > 0 ? ", " : "", text);
 }
 
+/* A place whose process died before it was ready: when the next one is started, and why not now. */
+static void restart_note(const json_t *row, char note[NOTE_BYTES])
+{
+    const char *cause = control_text(row, "last_cause");
+    uint64_t wait_ms = control_number(row, "next_start_ms");
+    char age[SHORT_BYTES], again[2 * SHORT_BYTES];
+
+    if (wait_ms > 0) {
+        (void)snprintf(again, sizeof(again), "again in %s", short_age(wait_ms, age));
+        add_note(note, again);
+    }
+    if (*cause)
+        add_note(note, cause);
+}
+
 /* What is out of the ordinary with a process that should be at work. */
 static void note_cell(struct output_table *table, const json_t *row)
 {
@@ -134,6 +149,8 @@ static void note_cell(struct output_table *table, const json_t *row)
         add_note(note, "maxed");
     if (json_is_true(json_object_get(row, "limited")))
         add_note(note, "limited");
+    if (control_number(row, "pid") == 0)
+        restart_note(row, note);
     output_table_cell(table, note);
 }
 
@@ -232,11 +249,11 @@ void ps_print_jobs(const json_t *processes, struct buf *out)
     output_table_done(&table);
 }
 
-void ps_print_recoveries(const json_t *recoveries, uint64_t now_ms, struct buf *out)
+void ps_print_recoveries(const json_t *recoveries, struct buf *out)
 {
     static const struct column columns[] = {
         { "PROCESS", false }, { "QUEUE", false }, { "CAUSE", false },
-        { "DIED", true },     { "ASKED", true },  { "", false },
+        { "FOR", true },      { "ASKED", true },  { "", false },
     };
     bool right[COLUMNS_MAX];
     struct output_table table;
@@ -244,17 +261,18 @@ void ps_print_recoveries(const json_t *recoveries, uint64_t now_ms, struct buf *
     start_table(&table, columns, ARRAY_SIZE(columns), right);
     for (size_t i = 0; i < json_array_size(recoveries); i++) {
         const json_t *row = json_array_get(recoveries, i);
+        char age[SHORT_BYTES];
 
         output_table_cell(&table, control_text(row, "uuid"));
         output_table_cell(&table, control_text(row, "queue"));
         output_table_cell(&table, control_text(row, "cause"));
-        age_cell(&table, control_number(row, "since_ms"), now_ms);
+        output_table_cell(&table, short_age(control_number(row, "since_ms"), age));
         output_table_number(&table, control_number(row, "asked"));
         output_table_cell(&table, json_is_true(json_object_get(row, "fence_only"))
                                       ? "not seen dead: left to the end of its locks"
                                       : "");
     }
-    (void)buf_append_text(out, "Dead, and what they ran is not given back yet:\n");
+    (void)buf_append_text(out, "Not yet recovered: dead, and what they ran is not given back\n");
     output_table_print(&table, out);
     output_table_done(&table);
 }

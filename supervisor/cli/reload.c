@@ -99,7 +99,9 @@ static void print_row(const json_t *row, struct buf *out)
     output_text(out, queue, strlen(queue));
     (void)buf_append_text(out, ": ");
     print_outcome(row, out);
-    if (*changes) {
+    if (live && !*changes) {
+        (void)buf_append_text(out, ", no longer scaled"); /* the file said nothing new */
+    } else if (*changes) {
         (void)buf_append_text(out, live ? ", " : " (");
         output_text(out, changes, strlen(changes));
         (void)buf_append_text(out, live ? "" : ")");

@@ -8,6 +8,8 @@
 #include "supervisor/cli/control_client.h"
 #include "supervisor/cli/output.h"
 
+#define SCALE_MS 60000 /* a reload that is under way is finished first */
+
 struct scale_values {
     const char *config, *socket;
     bool keep, json;
@@ -74,7 +76,7 @@ static int run(const struct scale_values *values, const char *queue, uint64_t co
         .config = values->config,
         .request = json_pack("{s:s, s:s, s:I, s:b}", "verb", "scale", "queue", queue, "concurrency",
                              (json_int_t)concurrency, "keep", values->keep),
-        .timeout_ms = CLI_ANSWER_MS,
+        .timeout_ms = SCALE_MS,
     };
     struct buf out = BUF_INIT(4096);
     json_t *end = NULL;

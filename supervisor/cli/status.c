@@ -54,8 +54,8 @@ const struct cli_command cli_status_command = {
         "WAITING counts what runs as soon as a worker is free, also while the queue is paused;\n"
         "PRIORITIZED waits too, after it. OLDEST is the age of the job that runs next.\n"
         "WORKERS are connections of worker processes, stock BullMQ ones included.\n"
-        "Where droverd of this host lets us look: its worker processes that died and whose jobs\n"
-        "are not given back yet.",
+        "Where droverd of this host lets us look, its processes that are not yet recovered are\n"
+        "listed: dead, and the jobs that they ran are not given back.",
     .examples = "all queues of the configuration\ndrover status\n"
                 "one of them, all the time\ndrover status mail --watch\n"
                 "every queue of a Redis\ndrover status --redis redis://localhost:6379\n"
@@ -207,7 +207,7 @@ static void on_master_row(json_t *row, void *arg)
     json_t **recoveries = arg;
 
     if (!*recoveries)
-        *recoveries = json_incref(json_object_get(row, "recoveries"));
+        *recoveries = json_incref(json_object_get(row, "pending_recoveries"));
 }
 
 /* The dead whose jobs are not given back yet, an array (new). NULL when no droverd of this host
@@ -239,9 +239,8 @@ static void print_recoveries(const json_t *recoveries, struct buf *out)
 
     if (count == 0)
         return;
-    (void)buf_printf(
-        out, "%sDead worker processes of this host whose jobs are not given back yet: %zu\n",
-        out->len > 0 ? "\n" : "", count);
+    (void)buf_printf(out, "%snot yet recovered: %zu dead process%s of this host\n",
+                     out->len > 0 ? "\n" : "", count, count == 1 ? "" : "es");
     for (size_t i = 0; i < count; i++) {
         const json_t *row = json_array_get(recoveries, i);
         const char *const texts[] = { control_text(row, "uuid"), control_text(row, "queue"),

@@ -98,11 +98,13 @@ static int make_folder(const char *path, struct error *err)
         return error_set(err, -ENOMEM, "name the folder of %s", path);
     if (access(folder, F_OK) == 0)
         return 0;
-    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-        return error_set(err, -errno,
-                         "make the folder %s of the control socket: %s; make it, or give "
-                         "`control` another path",
-                         folder, strerror(errno));
+    if (mkdir(folder, 0755) < 0)
+        return errno == EEXIST /* somebody was faster */
+                   ? 0
+                   : error_set(err, -errno,
+                               "make the folder %s of the control socket: %s; make it, or give "
+                               "`control` another path",
+                               folder, strerror(errno));
     if (chmod(folder, 0755) < 0) /* mkdir obeys the umask; others must get through to the socket */
         return error_set(err, -errno, "open the folder %s to others: %s", folder, strerror(errno));
     return 0;
@@ -197,23 +199,31 @@ static int make_file(struct control_socket *socket, const char *path, struct err
     return 0;
 }
 
+static int take_path(struct control_socket *socket, const char *path, const char *group,
+                     struct error *err)
+{
+    int lock = lock_folder(path);
+    int r = make_room(path, err);
+
+    if (r >= 0)
+        r = make_file(socket, path, err);
+    if (r >= 0)
+        r = open_to_others(socket, group, err);
+    if (lock >= 0)
+        (void)close(lock); /* and unlocks */
+    return r;
+}
+
 int control_socket_open(const char *path, const char *group, struct control_socket *out_socket,
                         struct error *err)
 {
     struct control_socket socket = { .fd = -1 };
-    _cleanup_(closep) int lock = -1;
     int r = check_length(path, err);
 
     if (r >= 0)
         r = make_folder(path, err);
-    if (r >= 0) {
-        lock = lock_folder(path);
-        r = make_room(path, err);
-    }
     if (r >= 0)
-        r = make_file(&socket, path, err);
-    if (r >= 0)
-        r = open_to_others(&socket, group, err);
+        r = take_path(&socket, path, group, err);
     if (r < 0) {
         control_socket_close(&socket);
         return r;

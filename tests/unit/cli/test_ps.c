@@ -35,7 +35,9 @@ Test(ps, processes)
         "\"spawned_at_ms\":900000000,\"running\":1,\"slots\":5,\"redis_up\":false,\"paused\":true,"
         "\"maxed\":true,\"limited\":true,\"beat_age_ms\":12000},"
         "{\"pid\":0,\"queue\":\"thumbs\",\"slot\":0,\"state\":\"starting\",\"generation\":3,"
-        "\"redis_up\":false,\"beat_age_ms\":99999}]");
+        "\"redis_up\":false,\"beat_age_ms\":99999},"
+        "{\"pid\":0,\"queue\":\"thumbs\",\"slot\":1,\"state\":\"backoff\",\"generation\":3,"
+        "\"next_start_ms\":3000,\"last_cause\":\"exit 1 (failed)\"}]");
     struct buf out = BUF_INIT(65536);
 
     ps_print_processes(rows, NOW_MS, &out);
@@ -46,7 +48,9 @@ Test(ps, processes)
         "4712  mail       1  draining    2  1d03h   1/5     0       0        0        0       -  "
         "silent 12s, no Redis, paused, maxed, limited\n"
         "   -  thumbs     0  starting    3      -   0/0     0       0        0        0       "
-        "-\n");
+        "-\n"
+        "   -  thumbs     1  backoff     3      -   0/0     0       0        0        0       -  "
+        "again in 3s, exit 1 (failed)\n");
     json_decref(rows);
 }
 
@@ -75,16 +79,16 @@ Test(ps, jobs)
 Test(ps, recoveries)
 {
     json_t *rows = load("[{\"uuid\":\"u1\",\"queue\":\"mail\",\"cause\":\"signal 9 (SIGKILL)\","
-                        "\"since_ms\":999999000,\"asked\":2,\"fence_only\":false},"
+                        "\"since_ms\":200000,\"asked\":2,\"fence_only\":false},"
                         "{\"uuid\":\"u2\",\"queue\":\"mail\",\"cause\":\"exit 1\","
-                        "\"since_ms\":1000009000,\"asked\":0,\"fence_only\":true}]");
+                        "\"since_ms\":0,\"asked\":0,\"fence_only\":true}]");
     struct buf out = BUF_INIT(65536);
 
-    ps_print_recoveries(rows, NOW_MS, &out);
-    expect_printed(&out, "Dead, and what they ran is not given back yet:\n"
-                         "PROCESS  QUEUE  CAUSE               DIED  ASKED\n"
-                         "u1       mail   signal 9 (SIGKILL)    1s      2\n"
-                         "u2       mail   exit 1                0s      0  "
+    ps_print_recoveries(rows, &out);
+    expect_printed(&out, "Not yet recovered: dead, and what they ran is not given back\n"
+                         "PROCESS  QUEUE  CAUSE                 FOR  ASKED\n"
+                         "u1       mail   signal 9 (SIGKILL)  3m20s      2\n"
+                         "u2       mail   exit 1                 0s      0  "
                          "not seen dead: left to the end of its locks\n");
     json_decref(rows);
 }
@@ -169,9 +173,9 @@ Test(ps_command, the_dead_are_below)
     cr_expect(FAKE_RUN("ps", "{\"row\":{\"recovery\":{\"uuid\":\"u\",\"queue\":\"a\"}}}", END) ==
               0);
     cr_expect_stdout_eq_str("no process runs\n\n"
-                            "Dead, and what they ran is not given back yet:\n"
-                            "PROCESS  QUEUE  CAUSE  DIED  ASKED\n"
-                            "u        a                -      0\n");
+                            "Not yet recovered: dead, and what they ran is not given back\n"
+                            "PROCESS  QUEUE  CAUSE  FOR  ASKED\n"
+                            "u        a              0s      0\n");
 }
 
 /* What was printed, as JSON (new); nothing can be printed after it. */

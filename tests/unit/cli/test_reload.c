@@ -31,6 +31,7 @@ Test(reload, a_line_for_each_queue)
                  "{\"row\":{\"queue\":\"new\",\"kind\":\"added\",\"outcome\":\"started\","
                  "\"workers\":1,\"changes\":\"\",\"why\":\"\"}}",
                  "{\"row\":{\"queue\":\"thumbs\",\"kind\":\"same\",\"outcome\":\"unchanged\"}}",
+                 "{\"row\":{\"queue\":\"less\",\"outcome\":\"resized\",\"changes\":\"\"}}",
                  "{\"row\":{\"queue\":\"later\",\"outcome\":\"of a newer one\"}}",
                  OK ",\"generation\":4,\"top\":\"log.level: info -> debug\","
                     "\"restart\":\"control: /a -> /b\",\"findings\":[]}") == 0);
@@ -40,6 +41,7 @@ Test(reload, a_line_for_each_queue)
                             "old: draining, 3 jobs running\n"
                             "new: started 1 worker\n"
                             "thumbs: unchanged\n"
+                            "less: live, no longer scaled\n"
                             "later: of a newer one\n"
                             "droverd: log.level: info -> debug\n"
                             "droverd, from its next start on: control: /a -> /b\n"
