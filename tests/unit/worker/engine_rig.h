@@ -22,7 +22,8 @@ enum fake_kind {
     FAKE_RETURN,
 };
 
-#define FAKE_JOBS_MAX 256
+#define FAKE_JOBS_MAX  256
+#define FAKE_CALLS_MAX 512
 
 struct fake_settle {
     enum settle_kind kind;
@@ -95,6 +96,7 @@ struct rig {
 };
 
 extern struct rig rig;
+extern const struct handler_kind fake_handler_kind;
 
 /* The configuration of a test may be changed before rig_start: slots as given, batch_max 64, lock
  * 30 s, one type "known", fallback without handler when `unknown` is tested by name "strange". */
