@@ -237,6 +237,7 @@ void rig_start(size_t slots)
 
     rig.ceiling = slots;
     cr_assert(eq(int, engine_new(&options, &rig.engine, &err), 0));
+    engine_hold(rig.engine, rig.start_held);
     engine_set_redis(rig.engine, true);
     engine_set_blocking(rig.engine, (struct redis *)&rig); /* never looked into */
     step();

@@ -83,7 +83,7 @@ struct rig {
     struct fake_run runs[1024];
     size_t runs_count;
     struct fake_board board;
-    bool without_board, without_identity;
+    bool without_board, without_identity, start_held;
     size_t ceiling;    /* slots, or what ran and was asked for when they became fewer */
     size_t resized_to; /* what the handlers were told last; likewise: */
     uint64_t drain_told_ms;
