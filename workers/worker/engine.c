@@ -94,16 +94,25 @@ void engine_allow(struct engine *engine, size_t allowed)
 
 /* ---- drain, stop, leave */
 
+/* What is left of a drain; 0: no bound. */
+static uint64_t drain_left_ms(const struct engine *engine, uint64_t now_ms)
+{
+    if (engine->drain_until_ms == 0)
+        return 0;
+    return engine->drain_until_ms > now_ms ? engine->drain_until_ms - now_ms : 1;
+}
+
 void engine_drain(struct engine *engine, uint64_t timeout_ms)
 {
-    uint64_t until_ms = timeout_ms > 0 ? clock_now_ms() + timeout_ms : 0;
+    uint64_t now_ms = clock_now_ms();
+    uint64_t until_ms = timeout_ms > 0 ? now_ms + timeout_ms : 0;
 
     if (engine->phase > ENGINE_DRAINING)
         return;
     engine->drain_until_ms = engine_earlier(engine->drain_until_ms, until_ms);
     if (engine->phase == ENGINE_SERVING)
         set_phase(engine, ENGINE_DRAINING);
-    tell_handlers_drain(engine, timeout_ms);
+    tell_handlers_drain(engine, drain_left_ms(engine, now_ms));
     engine_touch(engine);
 }
 
@@ -344,6 +353,12 @@ void engine_set_redis(struct engine *engine, bool ready)
 void engine_set_blocking(struct engine *engine, struct redis *blocking)
 {
     engine->waiting.blocking = blocking;
+    engine_touch(engine);
+}
+
+void engine_hold(struct engine *engine, bool held)
+{
+    engine->held = held;
     engine_touch(engine);
 }
 

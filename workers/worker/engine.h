@@ -50,6 +50,9 @@ void engine_set_redis(struct engine *engine, bool ready);
 /* The blocking connection; NULL while it is not usable. */
 void engine_set_blocking(struct engine *engine, struct redis *blocking);
 
+/* Nothing is fetched while it is held: its handlers cannot run jobs yet. */
+void engine_hold(struct engine *engine, bool held);
+
 /* Jobs at once from now on, >= 1. What runs beyond that number ends in its own time. */
 void engine_resize(struct engine *engine, size_t slots);
 /* Of these, how many may be started now (0 … slots; at first all): the master holds some back while

@@ -127,6 +127,7 @@ struct engine {
     struct worker_identity identity; /* what fetcher.identity points to */
     enum engine_phase phase;
     bool redis_ready;
+    bool held;   /* no fetch: handlers are not ready yet */
     bool fenced; /* declared dead: never fetches again, and leaves */
     bool dirty;  /* something happened since the last step */
     struct runs runs;

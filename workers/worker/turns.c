@@ -96,18 +96,18 @@ static void note_dropped(struct dropped_kind *kind, const struct run *run)
                    correlation ? correlation : "");
 }
 
-static void say_dropped_kind(const char *event, const struct dropped_kind *kind, const char *why)
-{
-    if (kind->count > 0)
-        log_warn(event, LOG_UINT("count", kind->count), LOG_STR("job", kind->job),
-                 LOG_STR("correlation", kind->correlation), LOG_STR("why", why));
-}
-
 static void say_dropped(const struct dropped *dropped)
 {
-    say_dropped_kind("jobs.gone", &dropped->gone,
-                     "not in Redis any more; their results are dropped");
-    say_dropped_kind("jobs.lost", &dropped->lost, "no longer ours; their results are dropped");
+    const struct dropped_kind *gone = &dropped->gone, *lost = &dropped->lost;
+
+    if (gone->count > 0)
+        log_warn("jobs.gone", LOG_UINT("count", gone->count), LOG_STR("job", gone->job),
+                 LOG_STR("correlation", gone->correlation),
+                 LOG_STR("why", "not in Redis any more; their results are dropped"));
+    if (lost->count > 0)
+        log_warn("jobs.lost", LOG_UINT("count", lost->count), LOG_STR("job", lost->job),
+                 LOG_STR("correlation", lost->correlation),
+                 LOG_STR("why", "no longer ours; their results are dropped"));
 }
 
 static void take_result(struct engine *engine, struct run *run, const struct settle_result *result,

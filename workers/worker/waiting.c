@@ -21,7 +21,7 @@ void waiting_init(struct engine *engine)
 
 bool waiting_may_fetch(const struct engine *engine, uint64_t now_ms)
 {
-    return engine->phase == ENGINE_SERVING && now_ms >= engine->waiting.limited_ms;
+    return engine->phase == ENGINE_SERVING && !engine->held && now_ms >= engine->waiting.limited_ms;
 }
 
 static bool is_due(const struct waiting *waiting)
@@ -174,7 +174,7 @@ void waiting_step(struct engine *engine, uint64_t now_ms)
         stop_waiting(engine);
         return;
     }
-    if (!engine->redis_ready)
+    if (!engine->redis_ready || engine->held)
         return;
     if (full) { /* somebody else may have room */
         waiting->poll_ms = 0;
@@ -207,8 +207,9 @@ uint64_t waiting_next_ms(const struct engine *engine, uint64_t now_ms)
     uint64_t at_ms = 0;
 
     /* Each of these ends with an event of its own, and nothing can be fetched before. */
-    if (engine->phase != ENGINE_SERVING || !engine->redis_ready || engine->turns.flying > 0 ||
-        engine->turns.hold_until_ms > now_ms || resolve_is_pending(engine))
+    if (engine->phase != ENGINE_SERVING || !engine->redis_ready || engine->held ||
+        engine->turns.flying > 0 || engine->turns.hold_until_ms > now_ms ||
+        resolve_is_pending(engine))
         return 0;
     if (waiting->limited_ms > now_ms)
         return waiting->limited_ms;

@@ -85,12 +85,18 @@ static void say_ready(struct worker *worker)
              LOG_STR("redis", worker->queue_config->redis->url));
 }
 
+/* Before all are ready nothing is fetched. A program that restarts later holds up its own jobs
+ * only.
+ */
 static void on_handlers_ready(void *arg)
 {
     struct worker *worker = arg;
 
-    if (!worker->ended)
-        say_ready(worker);
+    if (worker->ended)
+        return;
+    if (bindings_are_ready(worker->bindings))
+        engine_hold(worker->engine, false);
+    say_ready(worker);
 }
 
 static void set_title(struct worker *worker)
@@ -443,8 +449,11 @@ static int open_engine(struct worker *worker, struct error *err)
         .on_ended = on_ended,
         .arg = worker,
     };
+    int r = engine_new(&options, &worker->engine, err);
 
-    return engine_new(&options, &worker->engine, err);
+    if (r == 0)
+        engine_hold(worker->engine, !bindings_are_ready(worker->bindings));
+    return r;
 }
 
 /* One process of the queue looks after what an earlier master left: the one that always is there.

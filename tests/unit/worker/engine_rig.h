@@ -22,7 +22,8 @@ enum fake_kind {
     FAKE_RETURN,
 };
 
-#define FAKE_JOBS_MAX 256
+#define FAKE_JOBS_MAX  256
+#define FAKE_CALLS_MAX 512
 
 struct fake_settle {
     enum settle_kind kind;
@@ -82,7 +83,7 @@ struct rig {
     struct fake_run runs[1024];
     size_t runs_count;
     struct fake_board board;
-    bool without_board, without_identity;
+    bool without_board, without_identity, start_held;
     size_t ceiling;    /* slots, or what ran and was asked for when they became fewer */
     size_t resized_to; /* what the handlers were told last; likewise: */
     uint64_t drain_told_ms;
@@ -95,6 +96,7 @@ struct rig {
 };
 
 extern struct rig rig;
+extern const struct handler_kind fake_handler_kind;
 
 /* The configuration of a test may be changed before rig_start: slots as given, batch_max 64, lock
  * 30 s, one type "known", fallback without handler when `unknown` is tested by name "strange". */

@@ -15,6 +15,22 @@ Test(waiting, drained_worker_blocks_on_the_marker)
     cr_assert(eq(u64, open_call(FAKE_WAIT)->timeout_ms, 5000));
 }
 
+Test(waiting, nothing_is_fetched_before_the_handlers_are_ready)
+{
+    rig.start_held = true;
+    rig_start(1);
+    answer_beats();
+    for (int i = 0; i < 5; i++) {
+        cr_assert(eq(sz, open_calls(FAKE_TURN) + open_calls(FAKE_WAIT), 0));
+        cr_assert(lt(u64, clock_now_ms(), rig.engine->timer_at_ms), "it sleeps");
+        pass_ms(2000);
+        answer_beats();
+    }
+    engine_hold(rig.engine, false);
+    step();
+    cr_assert(eq(sz, open_calls(FAKE_TURN), 1));
+}
+
 Test(waiting, busy_worker_does_not_take_markers)
 {
     rig_start(1);
