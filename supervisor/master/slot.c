@@ -76,6 +76,7 @@ void slot_set_state(struct slot *slot, enum slot_state next, const char *why)
     slot->state = next;
     slot->state_since_ms = clock_now_ms();
     slot->deadline_ms = 0;
+    slot->channel_lost = false;
     show_state(slot);
 }
 
@@ -143,26 +144,36 @@ static const char *wish_why(const struct slot *slot)
                                                                            : "the service stops";
 }
 
-void slot_forgive(struct slot *slot)
+void slot_set_backoff(struct slot *slot, const struct backoff *backoff)
+{
+    unsigned int failures = slot->backoff.failures;
+
+    slot->backoff = *backoff;
+    slot->backoff.failures = failures;
+}
+
+bool slot_forgive(struct slot *slot)
 {
     if (slot->state != SLOT_GIVEN_UP)
-        return;
+        return false;
     backoff_reset(&slot->backoff);
     slot_set_state(slot, SLOT_EMPTY, "tried again");
+    return true;
 }
 
 unsigned int slot_running(const struct slot *slot)
 {
     const struct scoreboard *board = slot->context->board;
     uint64_t running, flags;
+    bool leaves = slot->state > SLOT_SERVING || wish_of(slot) != SLOT_WISH_RUN;
 
-    if (!slot->child || slot->board_slot < 0)
+    if (!slot->child || slot->board_slot < 0 || slot->child->ready_ms == 0)
         return 0;
     running = scoreboard_counter(board, slot->board_slot, SCOREBOARD_RUNNING);
     flags = scoreboard_counter(board, slot->board_slot, SCOREBOARD_FLAGS);
-    if (slot->state > SLOT_SERVING && !(flags & SCOREBOARD_ENDS) && running < slot->told_allowed)
+    if (leaves && !(flags & SCOREBOARD_ENDS) && running < slot->told_allowed)
         return slot->told_allowed;
-    return running < slot->told_concurrency ? (unsigned int)running : slot->told_concurrency;
+    return running < slot->told_most ? (unsigned int)running : slot->told_most;
 }
 
 /* ---- waiting */
@@ -266,6 +277,28 @@ static int start_child(struct slot *slot, struct error *err)
     return result;
 }
 
+/* Tells it what has changed since it was told last. */
+static void step_tune(struct slot *slot)
+{
+    unsigned int log_level = slot->context->log_level;
+    const struct channel_frame frame = {
+        .type = CHANNEL_TUNE,
+        .tune = { .slots = slot->concurrency, .allowed = slot->allowed, .log_level = log_level }
+    };
+
+    if (slot->state > SLOT_SERVING || slot->child->channel_ended ||
+        (slot->told_concurrency == slot->concurrency && slot->told_allowed == slot->allowed &&
+         slot->told_log_level == log_level))
+        return;
+    if (child_tell(slot->child, &frame) < 0)
+        return; /* tried again by the next step; a child that never reads is found by its channel */
+    slot->told_concurrency = slot->concurrency;
+    slot->told_allowed = slot->allowed;
+    slot->told_log_level = log_level;
+    if (slot->told_most < slot->concurrency)
+        slot->told_most = slot->concurrency;
+}
+
 static void fill(struct slot *slot)
 {
     struct slot_context *context = slot->context;
@@ -281,7 +314,7 @@ static void fill(struct slot *slot)
         return;
     context->spawns_left--;
     slot->kill_why = NULL;
-    slot->asked_to_leave = false;
+    slot->asked_to_leave = slot->start_bounds = false;
     if (start_child(slot, &err) < 0) {
         log_error("worker.spawn_failed", LOG_STR("queue", slot->queue),
                   LOG_UINT("slot", slot->index), LOG_STR("error", err.text));
@@ -291,7 +324,7 @@ static void fill(struct slot *slot)
     }
     slot->spawned_at_ms[slot->spawned++ % SLOT_DEATHS_KEPT] = clock_now_ms();
     slot->child_generation = slot->generation->number;
-    slot->told_concurrency = slot->told_allowed = slot->concurrency;
+    slot->told_concurrency = slot->told_allowed = slot->told_most = slot->concurrency;
     /* The level in the configuration may have been changed since by a reload. */
     slot->told_log_level = (unsigned int)slot->generation->config->log_level;
     slot_set_state(slot, SLOT_STARTING, "spawned");
@@ -300,6 +333,7 @@ static void fill(struct slot *slot)
              LOG_INT("pid", slot->child->pid), LOG_STR("uuid", slot->child->uuid),
              LOG_UINT("generation", slot->generation->number),
              LOG_UINT("slots", slot->concurrency));
+    step_tune(slot); /* before it fetches: it may be allowed less than it was started with */
 }
 
 static void say_ready(struct slot *slot)
@@ -347,6 +381,17 @@ static void start_stopping(struct slot *slot, const char *why)
              LOG_UINT("running", slot_running(slot)));
 }
 
+static void bound_drain(struct slot *slot)
+{
+    const struct slot_context *context = slot->context;
+
+    slot->start_bounds = false;
+    slot->deadline_ms =
+        context->drain_timeout_ms > 0
+            ? slot->state_since_ms + context->drain_timeout_ms + context->drain_margin_ms
+            : 0;
+}
+
 static void start_draining(struct slot *slot)
 {
     const struct slot_context *context = slot->context;
@@ -355,10 +400,11 @@ static void start_draining(struct slot *slot)
 
     slot_set_state(slot, SLOT_DRAINING, wish_why(slot));
     slot->asked_to_leave = true;
-    if (context->drain_timeout_ms > 0)
-        wait_at_most(slot, context->drain_timeout_ms + context->drain_margin_ms);
-    if (starting && (slot->deadline_ms == 0 || start_deadline_ms < slot->deadline_ms))
+    bound_drain(slot);
+    if (starting && (slot->deadline_ms == 0 || start_deadline_ms < slot->deadline_ms)) {
+        slot->start_bounds = true; /* a drain does not lengthen the start */
         slot->deadline_ms = start_deadline_ms;
+    }
     tell(slot,
          &(struct channel_frame){ .type = CHANNEL_DRAIN, .timeout_ms = context->drain_timeout_ms });
     log_info("worker.draining", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
@@ -399,7 +445,8 @@ static void note_death(struct slot *slot)
     slot->last_exit_status = child->term_signal ? -1 : child->exit_status;
     slot->died_final = child->term_signal == 0 && exit_code_is_final(child->exit_status);
     slot->died_early = child->ready_ms == 0;
-    slot->died_owing = !clean && !fenced && !slot->died_final;
+    /* One that refuses its configuration before it is ready has fetched nothing. */
+    slot->died_owing = !clean && !fenced && !(slot->died_final && slot->died_early);
     slot->died_counted = slot->died_owing && !slot->asked_to_leave && !slot->kill_why;
     slot->died_us = child->exited_us;
     (void)snprintf(slot->last_uuid, sizeof slot->last_uuid, "%s", child->uuid);
@@ -441,6 +488,7 @@ static void hand_over_jobs(struct slot *slot, bool seen_dead)
                                                   .uuid = slot->last_uuid,
                                                   .queue = slot->queue,
                                                   .endpoint = endpoint ? endpoint : "",
+                                                  .end = slot->last_cause,
                                                   .cause = slot->died_counted ? cause : "",
                                                   .max_givebacks = slot->config->max_givebacks,
                                                   .fence_only = !seen_dead,
@@ -511,6 +559,19 @@ static void step_without_child(struct slot *slot)
         fill(slot);
 }
 
+/* A worker leaves by itself when it hears nothing of us any more; it is given the time for that. */
+static void note_lost_channel(struct slot *slot)
+{
+    uint64_t until_ms = clock_now_ms() + slot->context->stop_grace_ms;
+
+    if (!slot->child->channel_ended || slot->channel_lost ||
+        (slot->state != SLOT_SERVING && slot->state != SLOT_DRAINING))
+        return;
+    slot->channel_lost = true;
+    if (slot->deadline_ms == 0 || until_ms < slot->deadline_ms)
+        slot->deadline_ms = until_ms;
+}
+
 /* What the child itself did. */
 static void step_child(struct slot *slot)
 {
@@ -518,39 +579,18 @@ static void step_child(struct slot *slot)
         slot_set_state(slot, SLOT_SERVING, "ready");
         say_ready(slot);
     }
-    if (slot->state == SLOT_SERVING && slot->child->channel_ended && slot->deadline_ms == 0)
-        wait_at_most(slot, slot->context->stop_grace_ms);
-}
-
-/* Tells it what has changed since it was told last. */
-static void step_tune(struct slot *slot)
-{
-    unsigned int log_level = slot->context->log_level;
-    const struct channel_frame frame = {
-        .type = CHANNEL_TUNE,
-        .tune = { .slots = slot->concurrency, .allowed = slot->allowed, .log_level = log_level }
-    };
-
-    if (slot->state > SLOT_SERVING || slot->child->channel_ended ||
-        (slot->told_concurrency == slot->concurrency && slot->told_allowed == slot->allowed &&
-         slot->told_log_level == log_level))
-        return;
-    if (child_tell(slot->child, &frame) < 0)
-        return; /* tried again by the next step; a child that never reads is found by its channel */
-    slot->told_concurrency = slot->concurrency;
-    slot->told_allowed = slot->allowed;
-    slot->told_log_level = log_level;
+    if (slot->state == SLOT_DRAINING && slot->start_bounds && slot->child->ready_ms != 0)
+        bound_drain(slot); /* its frame had crossed ours */
+    note_lost_channel(slot);
 }
 
 static void step_deadline(struct slot *slot)
 {
     if (!is_due(slot))
         return;
-    if (slot->state == SLOT_STARTING ||
-        (slot->state == SLOT_DRAINING && slot->child->ready_ms == 0 &&
-         clock_now_ms() - slot->child->spawned_ms >= slot->context->start_timeout_ms))
+    if (slot->state == SLOT_STARTING || (slot->state == SLOT_DRAINING && slot->start_bounds))
         start_killing(slot, "not ready in time");
-    else if (slot->state == SLOT_SERVING)
+    else if (slot->channel_lost)
         start_killing(slot, "closed its channel and lives on");
     else if (slot->state == SLOT_DRAINING)
         start_stopping(slot, "did not drain in time");
