@@ -24,6 +24,12 @@ static json_t *text_json(const char *text)
     return json_stringn(text, text_utf8_prefix(text, strlen(text)));
 }
 
+/* A number of a child; what JSON's integers cannot hold is shown as the largest that they can. */
+static json_int_t number(uint64_t value)
+{
+    return value < INT64_MAX ? (json_int_t)value : INT64_MAX;
+}
+
 static uint64_t age_ms(uint64_t boot_ms)
 {
     uint64_t now_ms = clock_boot_ms();
@@ -43,7 +49,7 @@ static json_t *jobs_json(const struct scoreboard_view *view)
                                     json_pack("{s:o, s:o, s:I, s:I, s:i}", "id", text_json(job->id),
                                               "type", text_json(job->type), "age_ms",
                                               (json_int_t)age_ms(job->started_boot_ms), "attempt",
-                                              (json_int_t)job->attempt, "pid", (int)job->pid));
+                                              number(job->attempt), "pid", (int)job->pid));
     }
     return jobs;
 }
@@ -64,7 +70,7 @@ static void add_counters(json_t *row, const struct scoreboard_view *view)
 
     for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
         (void)json_object_set_new(row, counters[i].name,
-                                  json_integer((json_int_t)view->counters[counters[i].counter]));
+                                  json_integer(number(view->counters[counters[i].counter])));
     (void)json_object_set_new(row, "redis_up", json_boolean(flags & SCOREBOARD_REDIS_UP));
     (void)json_object_set_new(row, "paused", json_boolean(flags & SCOREBOARD_PAUSED));
     (void)json_object_set_new(row, "maxed", json_boolean(flags & SCOREBOARD_MAXED));

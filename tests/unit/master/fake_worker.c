@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -80,6 +81,12 @@ static void note(const char *text)
     if (write(fd, line, (size_t)len) < 0)
         _exit(EXIT_CODE_FAILED);
     (void)close(fd);
+}
+
+static void fail(const char *what)
+{
+    (void)fprintf(stderr, "fake worker: %s\n", what);
+    _exit(EXIT_CODE_CONFIG);
 }
 
 /* A number that the test writes into NAME.GENERATION beside the file of what was heard, and may
@@ -199,6 +206,25 @@ static void show_jobs(void)
         (void)scoreboard_job_begin(row, odd, sizeof odd - 1, odd, sizeof odd - 1, 1);
 }
 
+/* All pages of its own half, by another mapping than the library's. */
+static void write_garbage(void)
+{
+    size_t master_bytes = 4096, slot_bytes = 28672; /* docs/protocols/scoreboard.md */
+    size_t at = 8192 + (size_t)atoi(board) * slot_bytes + master_bytes;
+    unsigned char *child = mmap(NULL, slot_bytes - master_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                                CHANNEL_SCOREBOARD_FD, (off_t)at);
+
+    if (child == MAP_FAILED)
+        fail("map the scoreboard");
+    for (size_t i = 0; i < slot_bytes - master_bytes; i++)
+        child[i] = (unsigned char)(i * 7 + i / 251);
+    for (size_t i = 4096; i < slot_bytes - master_bytes; i += 160) { /* rows that look whole */
+        memset(child + i, 0xff, 160);
+        memcpy(child + i, &(uint32_t[]){ 2, 1 }, 8);
+    }
+    note("garbage written");
+}
+
 static void serve(void)
 {
     unsigned int type;
@@ -215,12 +241,6 @@ static void serve(void)
     scoreboard_set(row, SCOREBOARD_RUNNING, 0);
     scoreboard_set(row, SCOREBOARD_COMPLETED, 3);
     _exit(EXIT_CODE_OK);
-}
-
-static void fail(const char *what)
-{
-    (void)fprintf(stderr, "fake worker: %s\n", what);
-    _exit(EXIT_CODE_CONFIG);
 }
 
 static void check_descriptors(void)
@@ -393,6 +413,8 @@ static void after_ready(void)
     }
     if (is_called("hold") || is_called("hold-open"))
         hold();
+    if (is_called("garbage"))
+        write_garbage();
     if (is_called("show-jobs"))
         show_jobs();
     if (is_called("deaf-drain")) { /* loses its channel when it is told to drain */

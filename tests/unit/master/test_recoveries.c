@@ -114,7 +114,7 @@ Test(recoveries, a_death_that_we_caused_is_not_counted)
     rig_queue("serve", "");
     rig_reload();
     run_until("worker.draining", 1);
-    cr_assert(kill((pid_t)number_of("worker.spawned", 0, "pid"), SIGSEGV) == 0);
+    cr_assert(kill((pid_t)number_of("worker.spawned", 0, "pid"), SIGUSR1) == 0);
     run_until_heard("serve/0 gen 1: recover of ignore-all cause \"\" max 3", 1);
     supervisor_ask_to_end(rig.supervisor);
     (void)run_to_the_end();
