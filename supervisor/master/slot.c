@@ -5,14 +5,12 @@
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/base/exit_code.h"
 #include "common/base/log.h"
 #include "common/process/process_table.h"
 #include "supervisor/master/recoveries.h"
+#include "supervisor/master/slot_parts.h"
 
-#define SWEEP_FIRST_MS 1  /* what a dead session holds is mostly gone within a millisecond … */
-#define SWEEP_LAST_MS  20 /* … if it is not, looking costs more than it brings */
-#define STORM_MS       1000
+#define STORM_MS 1000
 
 #define TO(state) (1u << (state))
 
@@ -133,12 +131,12 @@ void slot_ask(struct slot *slot, enum slot_wish wish, const char *why)
     slot->wish_why = why;
 }
 
-static enum slot_wish wish_of(const struct slot *slot)
+enum slot_wish slot_wish_of(const struct slot *slot)
 {
     return slot->wish > slot->context->wish ? slot->wish : slot->context->wish;
 }
 
-static const char *wish_why(const struct slot *slot)
+const char *slot_wish_why(const struct slot *slot)
 {
     return slot->wish > SLOT_WISH_RUN && slot->wish >= slot->context->wish ? slot->wish_why
                                                                            : "the service stops";
@@ -165,7 +163,7 @@ unsigned int slot_running(const struct slot *slot)
 {
     const struct scoreboard *board = slot->context->board;
     uint64_t running, flags;
-    bool leaves = slot->state > SLOT_SERVING || wish_of(slot) != SLOT_WISH_RUN;
+    bool leaves = slot->state > SLOT_SERVING || slot_wish_of(slot) != SLOT_WISH_RUN;
 
     if (!slot->child || slot->board_slot < 0 || slot->child->ready_ms == 0)
         return 0;
@@ -178,22 +176,22 @@ unsigned int slot_running(const struct slot *slot)
 
 /* ---- waiting */
 
-static bool is_due(const struct slot *slot)
+bool slot_is_due(const struct slot *slot)
 {
     return slot->deadline_ms != 0 && clock_now_ms() >= slot->deadline_ms;
 }
 
-static void wait_at_most(struct slot *slot, uint64_t wait_ms)
+void slot_wait_at_most(struct slot *slot, uint64_t wait_ms)
 {
     slot->deadline_ms = clock_now_ms() + wait_ms;
 }
 
-static void delay_restart(struct slot *slot, const char *why)
+void slot_delay_restart(struct slot *slot, const char *why)
 {
     uint64_t delay_ms = backoff_next_ms(&slot->backoff);
 
     slot_set_state(slot, SLOT_BACKOFF, why);
-    wait_at_most(slot, delay_ms);
+    slot_wait_at_most(slot, delay_ms);
     log_warn("worker.restart_delayed", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_UINT("delay_ms", delay_ms), LOG_UINT("failures", slot->backoff.failures),
              LOG_STR("why", why));
@@ -307,7 +305,7 @@ static void fill(struct slot *slot)
 
     if (wait_ms > 0) {
         slot_set_state(slot, SLOT_BACKOFF, "died too often within a second");
-        wait_at_most(slot, wait_ms);
+        slot_wait_at_most(slot, wait_ms);
         return;
     }
     if (context->spawns_left == 0)
@@ -319,7 +317,7 @@ static void fill(struct slot *slot)
         log_error("worker.spawn_failed", LOG_STR("queue", slot->queue),
                   LOG_UINT("slot", slot->index), LOG_STR("error", err.text));
         slot->outcome_known = true;
-        delay_restart(slot, "spawn failed");
+        slot_delay_restart(slot, "spawn failed");
         return;
     }
     slot->spawned_at_ms[slot->spawned++ % SLOT_DEATHS_KEPT] = clock_now_ms();
@@ -328,7 +326,7 @@ static void fill(struct slot *slot)
     /* The level in the configuration may have been changed since by a reload. */
     slot->told_log_level = (unsigned int)slot->generation->config->log_level;
     slot_set_state(slot, SLOT_STARTING, "spawned");
-    wait_at_most(slot, context->start_timeout_ms);
+    slot_wait_at_most(slot, context->start_timeout_ms);
     log_info("worker.spawned", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_INT("pid", slot->child->pid), LOG_STR("uuid", slot->child->uuid),
              LOG_UINT("generation", slot->generation->number),
@@ -358,7 +356,7 @@ static void start_killing(struct slot *slot, const char *why)
         slot->context->killed_count++;
     }
     child_signal(slot->child, SIGKILL); /* also when /proc could not be read */
-    wait_at_most(slot, slot->context->kill_again_ms);
+    slot_wait_at_most(slot, slot->context->kill_again_ms);
     log_warn("worker.killed", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_INT("pid", slot->child->pid), LOG_STR("why", why), LOG_UINT("processes", count));
 }
@@ -373,7 +371,7 @@ static void start_stopping(struct slot *slot, const char *why)
 {
     slot_set_state(slot, SLOT_STOPPING, why);
     slot->asked_to_leave = true;
-    wait_at_most(slot, slot->context->stop_grace_ms);
+    slot_wait_at_most(slot, slot->context->stop_grace_ms);
     tell(slot, &(struct channel_frame){ .type = CHANNEL_STOP });
     log_info("worker.stopping", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_INT("pid", slot->child->pid), LOG_STR("why", why),
@@ -398,7 +396,7 @@ static void start_draining(struct slot *slot)
     bool starting = slot->state == SLOT_STARTING;
     uint64_t start_deadline_ms = slot->deadline_ms;
 
-    slot_set_state(slot, SLOT_DRAINING, wish_why(slot));
+    slot_set_state(slot, SLOT_DRAINING, slot_wish_why(slot));
     slot->asked_to_leave = true;
     bound_drain(slot);
     if (starting && (slot->deadline_ms == 0 || start_deadline_ms < slot->deadline_ms)) {
@@ -408,152 +406,24 @@ static void start_draining(struct slot *slot)
     tell(slot,
          &(struct channel_frame){ .type = CHANNEL_DRAIN, .timeout_ms = context->drain_timeout_ms });
     log_info("worker.draining", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
-             LOG_INT("pid", slot->child->pid), LOG_STR("why", wish_why(slot)),
+             LOG_INT("pid", slot->child->pid), LOG_STR("why", slot_wish_why(slot)),
              LOG_UINT("timeout_ms", context->drain_timeout_ms),
              LOG_UINT("running", slot_running(slot)));
-}
-
-/* ---- the end of a child */
-
-static void log_exit(const struct slot *slot, unsigned int left_over)
-{
-    const struct child *child = slot->child;
-    const struct scoreboard *board = slot->context->board;
-    bool expected = slot->asked_to_leave && child->term_signal == 0 && child->exit_status == 0;
-
-    log_at(expected ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "worker.exited",
-           LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index), LOG_INT("pid", child->pid),
-           LOG_STR("uuid", child->uuid), LOG_STR("cause", slot->last_cause),
-           LOG_UINT("lifetime_ms", child->exited_us / 1000 - child->spawned_ms),
-           LOG_BOOL("was_ready", child->ready_ms != 0), LOG_BOOL("asked", slot->asked_to_leave),
-           LOG_STR("killed_because", slot->kill_why),
-           LOG_UINT("completed", scoreboard_counter(board, slot->board_slot, SCOREBOARD_COMPLETED)),
-           LOG_UINT("running", scoreboard_counter(board, slot->board_slot, SCOREBOARD_RUNNING)),
-           LOG_UINT("killed_left_over", left_over));
-}
-
-/* Whether a child that ended like this left jobs behind, and whether its end speaks against them: a
- * process that ended on its own, in the middle of its work, may have died of one of its jobs. */
-static void note_death(struct slot *slot)
-{
-    const struct child *child = slot->child;
-    bool clean = child->term_signal == 0 && child->exit_status == EXIT_CODE_OK;
-    /* Somebody has declared it dead and gives its jobs back already. */
-    bool fenced = child->term_signal == 0 && child->exit_status == EXIT_CODE_FENCED;
-    char cause[PROCESS_CAUSE_BYTES];
-
-    slot->last_exit_status = child->term_signal ? -1 : child->exit_status;
-    slot->died_final = child->term_signal == 0 && exit_code_is_final(child->exit_status);
-    slot->died_early = child->ready_ms == 0;
-    /* One that refuses its configuration before it is ready has fetched nothing. */
-    slot->died_owing = !clean && !fenced && !(slot->died_final && slot->died_early);
-    slot->died_counted = slot->died_owing && !slot->asked_to_leave && !slot->kill_why;
-    slot->died_us = child->exited_us;
-    (void)snprintf(slot->last_uuid, sizeof slot->last_uuid, "%s", child->uuid);
-    (void)snprintf(slot->last_cause, sizeof slot->last_cause, "%s",
-                   process_cause(child->exit_status, child->term_signal, cause));
-}
-
-/* The child is reaped: note how it ended, let go of it, and see that nothing of it lives on. */
-static void bury(struct slot *slot)
-{
-    struct child *child = slot->child;
-    unsigned int left_over = process_kill_session(child->pid, /* leader_reaped= */ true);
-
-    note_death(slot);
-    log_exit(slot, left_over);
-    slot->outcome_known = true;
-    slot->swept_session = child->pid;
-    slot_set_state(slot, SLOT_SWEEPING, "reaped");
-    slot->sweep_end_ms = clock_now_ms() + slot->context->sweep_timeout_ms;
-    slot->sweep_wait_ms = SWEEP_FIRST_MS;
-    if (left_over > 0)
-        wait_at_most(slot, slot->sweep_wait_ms);
-    slot->child = NULL;
-    child_close(child);
-}
-
-static void hand_over_jobs(struct slot *slot, bool seen_dead)
-{
-    char cause[CHANNEL_CAUSE_BYTES];
-    char *endpoint;
-
-    if (!slot->died_owing)
-        return;
-    slot->died_owing = false;
-    (void)snprintf(cause, sizeof cause, "worker %s/%u: %.120s", slot->queue, slot->index,
-                   slot->last_cause);
-    endpoint = generation_endpoint(slot->config);
-    recoveries_add(slot->context->recoveries, &(struct recovery_case){
-                                                  .uuid = slot->last_uuid,
-                                                  .queue = slot->queue,
-                                                  .endpoint = endpoint ? endpoint : "",
-                                                  .end = slot->last_cause,
-                                                  .cause = slot->died_counted ? cause : "",
-                                                  .max_givebacks = slot->config->max_givebacks,
-                                                  .fence_only = !seen_dead,
-                                                  .died_us = slot->died_us,
-                                              });
-    free(endpoint);
-}
-
-static void decide_what_comes_next(struct slot *slot)
-{
-    if (wish_of(slot) != SLOT_WISH_RUN) {
-        slot_set_state(slot, SLOT_STOPPED, wish_why(slot));
-    } else if (slot->died_final) {
-        slot_set_state(slot, SLOT_GIVEN_UP, "final exit code");
-        log_error("worker.never_restarted", LOG_STR("queue", slot->queue),
-                  LOG_UINT("slot", slot->index), LOG_INT("exit_code", slot->last_exit_status),
-                  LOG_STR("exit_name", exit_code_name(slot->last_exit_status)),
-                  LOG_STR("hint", "the worker's own last line says what is wrong; correct it and "
-                                  "reload or restart the service"));
-    } else if (slot->died_early) {
-        delay_restart(slot, "died before it was ready");
-    } else {
-        slot_set_state(slot, SLOT_EMPTY, "restart at once");
-    }
-}
-
-static void end_sweep(struct slot *slot, bool seen_dead)
-{
-    hand_over_jobs(slot, seen_dead);
-    decide_what_comes_next(slot);
-}
-
-static void sweep(struct slot *slot)
-{
-    unsigned int living = process_kill_session(slot->swept_session, /* leader_reaped= */ true);
-
-    if (living > 0 && clock_now_ms() < slot->sweep_end_ms) {
-        slot->sweep_wait_ms *= 2;
-        wait_at_most(slot,
-                     slot->sweep_wait_ms < SWEEP_LAST_MS ? slot->sweep_wait_ms : SWEEP_LAST_MS);
-        return;
-    }
-    if (living > 0)
-        log_error("worker.left_over_alive", LOG_STR("queue", slot->queue),
-                  LOG_UINT("slot", slot->index), LOG_INT("session", slot->swept_session),
-                  LOG_UINT("processes", living),
-                  LOG_STR("hint", "its jobs come back when their locks expire"));
-    end_sweep(slot, living == 0);
 }
 
 /* ---- the step */
 
 static void step_without_child(struct slot *slot)
 {
-    if (slot->state == SLOT_SWEEPING && slot->deadline_ms == 0)
-        end_sweep(slot, /* seen_dead= */ true); /* nothing was left */
-    else if (slot->state == SLOT_SWEEPING && is_due(slot))
-        sweep(slot);
-    if (wish_of(slot) != SLOT_WISH_RUN) {
+    if (slot->state == SLOT_SWEEPING)
+        slot_sweep(slot);
+    if (slot_wish_of(slot) != SLOT_WISH_RUN) {
         if (slot->state == SLOT_EMPTY || slot->state == SLOT_BACKOFF ||
             slot->state == SLOT_GIVEN_UP)
-            slot_set_state(slot, SLOT_STOPPED, wish_why(slot));
+            slot_set_state(slot, SLOT_STOPPED, slot_wish_why(slot));
         return;
     }
-    if (slot->state == SLOT_BACKOFF && is_due(slot))
+    if (slot->state == SLOT_BACKOFF && slot_is_due(slot))
         slot_set_state(slot, SLOT_EMPTY, "the wait is over");
     if (slot->state == SLOT_EMPTY)
         fill(slot);
@@ -586,7 +456,7 @@ static void step_child(struct slot *slot)
 
 static void step_deadline(struct slot *slot)
 {
-    if (!is_due(slot))
+    if (!slot_is_due(slot))
         return;
     if (slot->state == SLOT_STARTING || (slot->state == SLOT_DRAINING && slot->start_bounds))
         start_killing(slot, "not ready in time");
@@ -602,12 +472,12 @@ static void step_deadline(struct slot *slot)
 
 static void step_wish(struct slot *slot)
 {
-    enum slot_wish wish = wish_of(slot);
+    enum slot_wish wish = slot_wish_of(slot);
 
     if (wish == SLOT_WISH_DRAIN && (slot->state == SLOT_STARTING || slot->state == SLOT_SERVING))
         start_draining(slot);
     else if (wish == SLOT_WISH_STOP && slot->state < SLOT_STOPPING)
-        start_stopping(slot, wish_why(slot));
+        start_stopping(slot, slot_wish_why(slot));
     else if (wish == SLOT_WISH_KILL && slot->state < SLOT_KILLING)
         start_killing(slot, "kill asked");
 }
@@ -617,7 +487,7 @@ void slot_step(struct slot *slot)
     if (slot->child && slot->child->exited) {
         child_read_rest(slot->child);
         step_child(slot); /* it may have said ready just before */
-        bury(slot);
+        slot_bury(slot);
     }
     if (!slot->child) {
         step_without_child(slot);
