@@ -65,9 +65,18 @@ static struct recovery *new_recovery(const struct recovery_case *what)
     return recovery;
 }
 
-void recoveries_add(struct recoveries *recoveries, const struct recovery_case *what)
+static void append(struct recoveries *recoveries, struct recovery *recovery)
 {
     struct recovery **last = &recoveries->first;
+
+    while (*last)
+        last = &(*last)->next;
+    *last = recovery;
+    recovery->next = NULL;
+}
+
+void recoveries_add(struct recoveries *recoveries, const struct recovery_case *what)
+{
     struct recovery *recovery = NULL;
 
     if (recoveries->count >= RECOVERIES_MAX) {
@@ -79,9 +88,7 @@ void recoveries_add(struct recoveries *recoveries, const struct recovery_case *w
         refuse(what, "no memory");
         return;
     }
-    while (*last)
-        last = &(*last)->next;
-    *last = recovery;
+    append(recoveries, recovery);
     recoveries->count++;
 }
 
@@ -140,17 +147,19 @@ static bool take_answer(struct recoveries *recoveries, struct recovery *recovery
     return done;
 }
 
-/* Whoever was asked may have died meanwhile, and its answer will not come; or takes too long. */
-static void check_asked(struct recovery *recovery, recovery_child_cb *find_child, void *arg)
+/* Whoever was asked may have died meanwhile, and its answer will not come; or takes too long. True
+ * then. */
+static bool is_in_vain(struct recovery *recovery, recovery_child_cb *find_child, void *arg)
 {
     struct child *child = recovery->asked[0] ? find_child(recovery->asked, arg) : NULL;
 
     if (!recovery->asked[0] || (child && clock_now_ms() < recovery->look_ms))
-        return;
+        return false;
     child = let_go(recovery, find_child, arg);
     if (child)
         child->recoveries_missed++;
     recovery->look_ms = 0;
+    return true;
 }
 
 static void say_nobody(struct recovery *recovery)
@@ -162,7 +171,7 @@ static void say_nobody(struct recovery *recovery)
     recovery->told_nobody = true;
     log_warn("recovery.waits", LOG_STR("queue", recovery->ask.queue),
              LOG_STR("uuid", recovery->ask.uuid), LOG_UINT("since_ms", since_ms),
-             LOG_STR("why", "no worker on that Redis is there to give its jobs back"));
+             LOG_STR("why", "no worker on that Redis is there, and free, to give its jobs back"));
 }
 
 static void ask(struct recovery *recovery, recovery_find_cb *find, void *arg)
@@ -208,7 +217,11 @@ void recoveries_step(struct recoveries *recoveries, recovery_find_cb *find,
             free_recovery(recovery);
             continue;
         }
-        check_asked(recovery, find_child, arg);
+        if (is_in_vain(recovery, find_child, arg)) {
+            *at = recovery->next;
+            append(recoveries, recovery); /* the others first */
+            continue;
+        }
         if (!recovery->asked[0] && clock_now_ms() >= recovery->look_ms)
             ask(recovery, find, arg);
         at = &recovery->next;

@@ -364,6 +364,32 @@ Test(recoveries, many_deaths_at_once_are_all_dealt_with)
     rig_end();
 }
 
+/* One that takes its time is not buried under questions. */
+Test(recoveries, a_helper_is_asked_a_bounded_number_at_a_time)
+{
+    enum { WORKERS = 40 };
+    const struct child *helper;
+
+    rig_queue("no-recover", "");
+    rig_queue("ready-and-64", "concurrency: 40, processes: 40");
+    rig_start();
+    run_until("worker.never_restarted", WORKERS);
+    helper = slot_of("no-recover", 0)->child;
+    while (helper->recoveries_open < RECOVERIES_OPEN_MAX)
+        run_turns(1);
+    run_turns(5);
+    cr_expect(helper->recoveries_open == RECOVERIES_OPEN_MAX && pending() == WORKERS);
+    clock_shift_for_tests(5000); /* the others have their turn */
+    while (helper->recoveries_missed < RECOVERIES_OPEN_MAX)
+        run_turns(1);
+    run_turns(5);
+    for (const struct recovery *one = rig.supervisor->recoveries.first; one; one = one->next)
+        cr_expect(one->asks > 0, "%s", one->ask.uuid);
+    cr_expect(helper->recoveries_open == RECOVERIES_OPEN_MAX && pending() == WORKERS);
+    rig_end();
+    cr_expect(count_lines("recovery.left") == WORKERS);
+}
+
 /* ---- the list alone */
 
 static struct child *find_nobody(const struct recovery *recovery, void *arg)

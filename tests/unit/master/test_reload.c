@@ -119,6 +119,25 @@ Test(reload, a_smaller_share_is_not_given_away_before_it_is_free)
     rig_end();
 }
 
+/* It needs no limit for that: it starts none before it runs fewer than its share. With a lower one
+ * it would stand idle until the next look. */
+Test(reload, a_worker_that_runs_too_many_keeps_its_own_share)
+{
+    rig_queue("hold", "concurrency: 6");
+    start_ready();
+    tell_workers("running", 1, 6);
+    while (slot_running(slot_of("hold", 0)) != 6)
+        run_turns(1);
+    rig_forget_queues();
+    rig_queue("hold", "concurrency: 2");
+    rig_reload();
+    run_until_heard("hold/0 gen 1: tune slots 2 allowed 2", 1);
+    run_turns(20);
+    cr_expect(slot_of("hold", 0)->allowed == 2 && count_heard("tune slots") == 1);
+    tell_workers("running", 1, 0);
+    rig_end();
+}
+
 Test(reload, adds_and_removes_queues)
 {
     pid_t pid;
