@@ -6,16 +6,11 @@
 /* Whether the process in that slot can reach the jobs of the dead one. */
 static bool can_recover(const struct slot *slot, const struct recovery *recovery)
 {
-    char *endpoint;
-    bool same;
+    const struct child *child = slot->child;
 
-    if (!slot->child || slot->child->exited || slot->child->channel_ended ||
-        slot->state > SLOT_DRAINING || slot->child->recoveries_open >= RECOVERIES_OPEN_MAX)
-        return false;
-    endpoint = generation_endpoint(slot->config);
-    same = endpoint && strcmp(endpoint, recovery->endpoint) == 0;
-    free(endpoint);
-    return same;
+    return child && !child->exited && !child->channel_ended && slot->state <= SLOT_DRAINING &&
+           child->recoveries_open < RECOVERIES_OPEN_MAX && slot->endpoint &&
+           strcmp(slot->endpoint, recovery->endpoint) == 0;
 }
 
 /* Smaller is better: who serves that queue already, who is ready on that Redis, who will be. */

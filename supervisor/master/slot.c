@@ -102,6 +102,7 @@ void slot_done(struct slot *slot)
         scoreboard_release(slot->context->board, slot->board_slot);
     slot->board_slot = -1;
     generation_unref(slot->generation);
+    free(TAKE_PTR(slot->endpoint));
     slot->generation = NULL;
     slot->config = NULL;
 }
@@ -113,6 +114,8 @@ void slot_set_generation(struct slot *slot, struct generation *generation)
     slot->generation = generation_ref(generation);
     slot->config = config_find_queue(generation->config, slot->queue);
     assert(slot->config);
+    free(slot->endpoint);
+    slot->endpoint = generation_endpoint(slot->config);
     generation_unref(old);
 }
 

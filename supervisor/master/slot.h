@@ -72,9 +72,10 @@ struct slot {
     struct slot_context *context;      /* borrowed */
     struct generation *generation;     /* what the next child is started with; a reference */
     const struct config_queue *config; /* of the queue, borrowed from `generation` */
-    const char *queue;                 /* its name, borrowed from the pool */
-    unsigned int index;                /* in its pool */
-    unsigned int concurrency;          /* its share of the pool's, >= 1 */
+    char *endpoint;     /* which Redis and prefix (generation_endpoint); owned; NULL: no memory */
+    const char *queue;  /* its name, borrowed from the pool */
+    unsigned int index; /* in its pool */
+    unsigned int concurrency; /* its share of the pool's, >= 1 */
     unsigned int allowed; /* jobs that it may run now: <= concurrency; less while others that ought
                              to have gone still run some (pool.h) */
     unsigned int told_concurrency, told_allowed, told_log_level; /* what the child knows */

@@ -73,25 +73,22 @@ void slot_bury(struct slot *slot)
 static void hand_over_jobs(struct slot *slot, bool seen_dead)
 {
     char cause[CHANNEL_CAUSE_BYTES];
-    char *endpoint;
 
     if (!slot->died_owing)
         return;
     slot->died_owing = false;
     (void)snprintf(cause, sizeof cause, "worker %s/%u: %.120s", slot->queue, slot->index,
                    slot->last_cause);
-    endpoint = generation_endpoint(slot->config);
     recoveries_add(slot->context->recoveries, &(struct recovery_case){
                                                   .uuid = slot->last_uuid,
                                                   .queue = slot->queue,
-                                                  .endpoint = endpoint ? endpoint : "",
+                                                  .endpoint = slot->endpoint ? slot->endpoint : "",
                                                   .end = slot->last_cause,
                                                   .cause = slot->died_counted ? cause : "",
                                                   .max_givebacks = slot->config->max_givebacks,
                                                   .fence_only = !seen_dead,
                                                   .died_us = slot->died_us,
                                               });
-    free(endpoint);
 }
 
 static void decide_what_comes_next(struct slot *slot)
