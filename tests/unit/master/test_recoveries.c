@@ -406,7 +406,7 @@ static struct child *no_child(const char *uuid, void *arg)
     return NULL;
 }
 
-TestSuite(recovery_list, .init = rig_init);
+TestSuite(recovery_list, .init = rig_init, .fini = rig_done);
 
 Test(recovery_list, has_a_bound_and_says_what_is_beyond)
 {
@@ -435,6 +435,91 @@ Test(recovery_list, has_a_bound_and_says_what_is_beyond)
     cr_expect(list.count == RECOVERIES_MAX - 1 && list.done == 1 && list.given_back == 5);
     recoveries_done(&list);
     cr_expect(list.count == 0 && count_lines("recovery.left") == RECOVERIES_MAX - 1);
+}
+
+/* Children that are only told something; the first `deaf` of them are gone. */
+enum { CHILDREN = 4 };
+static struct child children[CHILDREN];
+
+static void on_frame(struct channel *channel, const struct channel_frame *frame, void *arg)
+{
+    (void)channel;
+    (void)frame;
+    (void)arg;
+}
+
+static void make_children(unsigned int deaf, int out_peers[CHILDREN])
+{
+    for (unsigned int i = 0; i < CHILDREN; i++) {
+        int fds[2];
+
+        (void)snprintf(children[i].uuid, sizeof children[i].uuid, "child %u", i);
+        cr_assert(channel_pair(fds, NULL) == 0);
+        cr_assert(channel_open(&rig.loop, fds[0], on_frame, NULL, &children[i].channel, NULL) == 0);
+        out_peers[i] = fds[1];
+        if (i < deaf)
+            cr_assert(close(TAKE_FD(out_peers[i])) == 0);
+    }
+}
+
+static void close_children(const int peers[CHILDREN])
+{
+    for (unsigned int i = 0; i < CHILDREN; i++) {
+        channel_close(children[i].channel);
+        if (peers[i] >= 0)
+            (void)close(peers[i]);
+    }
+}
+
+static struct child *find_fewest_missed(const struct recovery *recovery, void *arg)
+{
+    struct child *best = &children[0];
+
+    (void)recovery;
+    (void)arg;
+    for (unsigned int i = 1; i < CHILDREN; i++) {
+        if (children[i].recoveries_missed < best->recoveries_missed)
+            best = &children[i];
+    }
+    return best;
+}
+
+/* When a whole pool dies, those who are found first are dying as well. */
+Test(recovery_list, who_cannot_be_told_is_passed_over_at_once)
+{
+    struct recoveries list = { 0 };
+    int peers[CHILDREN];
+
+    make_children(3, peers);
+    recoveries_add(&list,
+                   &(struct recovery_case){
+                       .uuid = "u", .queue = "q", .endpoint = "e", .end = "x", .cause = "c" });
+    recoveries_step(&list, find_fewest_missed, no_child, NULL);
+    cr_expect_str_eq(list.first->asked, "child 3");
+    cr_expect(list.first->asks == 1 && children[3].recoveries_open == 1);
+    cr_expect(count_lines("worker.not_told") == 3);
+    recoveries_done(&list);
+    close_children(peers);
+}
+
+Test(recovery_list, when_nobody_can_be_told_there_is_a_pause)
+{
+    struct recoveries list = { 0 };
+    int peers[CHILDREN];
+    size_t told;
+
+    make_children(4, peers);
+    recoveries_add(&list,
+                   &(struct recovery_case){
+                       .uuid = "u", .queue = "q", .endpoint = "e", .end = "x", .cause = "c" });
+    recoveries_step(&list, find_fewest_missed, no_child, NULL);
+    told = count_lines("worker.not_told");
+    cr_expect(told >= 4 && told < 12 && list.first->asks == 0);
+    cr_expect(recoveries_next_ms(&list) > clock_now_ms());
+    recoveries_step(&list, find_fewest_missed, no_child, NULL);
+    cr_expect(count_lines("worker.not_told") == told);
+    recoveries_done(&list);
+    close_children(peers);
 }
 
 Test(recovery_list, jobs_that_had_to_fail_are_an_error_in_the_log)

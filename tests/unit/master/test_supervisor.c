@@ -407,6 +407,40 @@ Test(supervisor, a_process_that_cannot_be_watched_does_not_live)
     rig_end();
 }
 
+/* Nothing but events wakes it. */
+Test(supervisor, sleeps_while_there_is_nothing_to_do)
+{
+    rig_queue("serve", "concurrency: 3, processes: 2");
+    rig_start();
+    run_until("pool.ready", 1);
+    while (pool_of("serve")->balance_ms != 0)
+        run_turns(1);
+    run_turns(2);
+    cr_expect(!uv_is_active((uv_handle_t *)&rig.supervisor->timer));
+    rig_end();
+}
+
+Test(supervisor, a_second_one_on_the_same_socket_does_not_start)
+{
+    struct config_report report;
+    struct config *config = NULL;
+    struct supervisor *second = NULL;
+    struct error err = { 0 };
+    uv_loop_t loop;
+
+    rig_queue("serve", "");
+    rig_start();
+    run_until("worker.ready", 1);
+    cr_assert(config_load(rig.file, NULL, 0, &config, &report) == 0);
+    config_report_done(&report);
+    cr_assert(uv_loop_init(&loop) == 0);
+    cr_expect(supervisor_open(&loop, &rig.options, config, &second, &err) == -EADDRINUSE);
+    cr_expect(!second && strstr(err.text, rig.control), "%s", err.text);
+    cr_expect(uv_loop_close(&loop) == 0, "it left nothing on the loop");
+    cr_expect(count_lines("worker.spawned") == 1);
+    rig_end();
+}
+
 /* The queues are served all the same. */
 Test(supervisor, runs_without_its_control_socket)
 {
