@@ -168,11 +168,13 @@ unsigned int slot_running(const struct slot *slot)
     uint64_t running, flags;
     bool leaves = slot->state > SLOT_SERVING || slot_wish_of(slot) != SLOT_WISH_RUN;
 
-    if (!slot->child || slot->board_slot < 0 || slot->child->ready_ms == 0)
+    if (!slot->child || slot->board_slot < 0)
         return 0;
     running = scoreboard_counter(board, slot->board_slot, SCOREBOARD_RUNNING);
     flags = scoreboard_counter(board, slot->board_slot, SCOREBOARD_FLAGS);
-    if (leaves && !(flags & SCOREBOARD_ENDS) && running < slot->told_allowed)
+    /* One that was never ready would keep the others waiting for the rest of its start. */
+    if (leaves && slot->child->ready_ms != 0 && !(flags & SCOREBOARD_ENDS) &&
+        running < slot->told_allowed)
         return slot->told_allowed;
     return running < slot->told_most ? (unsigned int)running : slot->told_most;
 }
