@@ -69,6 +69,11 @@ void log_open(int fd, enum log_format format, enum log_level least)
     log_state.least = least;
 }
 
+void log_set_level(enum log_level least)
+{
+    log_state.least = least;
+}
+
 bool log_is_on(enum log_level level)
 {
     return level >= log_state.least;

@@ -67,6 +67,8 @@ struct log_field {
 
 /* Before the first line; may be called again. `fd` is borrowed (usually 2). */
 void log_open(int fd, enum log_format format, enum log_level least);
+/* Another level, everything else as it is. */
+void log_set_level(enum log_level least);
 bool log_is_on(enum log_level level);
 
 /* Fields put into every line from now on (role, queue, worker …); texts are copied; at most 8, long

@@ -66,15 +66,19 @@ static void on_pidfd(uv_poll_t *watch, int status, int events)
 {
     struct child *child = watch->data;
     siginfo_t info = { 0 };
+    int result = waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG);
 
     (void)status;
     (void)events;
-    if (child->exited || waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG) < 0 ||
-        info.si_pid == 0)
+    if (child->exited || (result < 0 && errno != ECHILD) || (result == 0 && info.si_pid == 0))
         return;
     (void)uv_poll_stop(watch); /* a pidfd stays readable; cannot fail on Unix */
     child->exited = true;
     child->exited_us = clock_now_us();
+    if (result < 0) {
+        child->exit_status = CHILD_STATUS_UNKNOWN; /* somebody else has reaped it */
+        return;
+    }
     child->exit_status = info.si_code == CLD_EXITED ? info.si_status : 0;
     child->term_signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
 }
@@ -114,6 +118,9 @@ static int lay_out_descriptors(posix_spawn_file_actions_t *actions, const struct
 {
     int result = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 
+    /* One that lies where another one goes would be overwritten. The loop has the low ones. */
+    assert(channel_fd > CHANNEL_SCOREBOARD_FD && plan->config_fd > CHANNEL_SCOREBOARD_FD &&
+           plan->board_fd > CHANNEL_SCOREBOARD_FD);
     if (result == 0)
         result = posix_spawn_file_actions_adddup2(actions, channel_fd, CHANNEL_FD);
     if (result == 0)

@@ -29,6 +29,8 @@ struct child_plan {
     void *arg;
 };
 
+#define CHILD_STATUS_UNKNOWN (-1) /* it has ended, but how was not to be learnt */
+
 struct child {
     uv_poll_t watch; /* of the pidfd; watch.data is the child; freed in its close callback */
     int pidfd;
@@ -38,9 +40,11 @@ struct child {
     uint64_t spawned_ms;
     uint64_t ready_ms;  /* 0 until it said so */
     uint64_t exited_us; /* clock_now_us() when the end was seen; meaningful when `exited` */
+    /* recoveries.h: asked of it and not yet answered; asked in vain since its last good answer. */
+    unsigned int recoveries_open, recoveries_missed;
     bool channel_ended; /* end of file: it is dying, or broken */
     bool exited;        /* reaped */
-    int exit_status;    /* when exited and term_signal is 0 */
+    int exit_status;    /* when exited and term_signal is 0; or CHILD_STATUS_UNKNOWN */
     int term_signal;    /* 0 when it exited by itself */
     void (*on_recovered)(const struct channel_recovered *recovered, void *arg);
     void *arg;

@@ -94,11 +94,24 @@ static struct slot *find_slot(const struct pool *pool, enum pool_role role, unsi
 
 /* ---- what still runs where it should not */
 
-/* Takes from what a slot may run as much of `*over` as it has. True when that changed something. */
-static bool allow(struct slot *slot, unsigned int *over)
+/* How many jobs it runs that it should not, or would not if it had its share. */
+static unsigned int over_of(const struct pool_place *place)
 {
-    unsigned int cut = *over < slot->concurrency ? *over : slot->concurrency;
-    unsigned int before = slot->allowed;
+    unsigned int running = slot_running(place->slot);
+
+    if (place->role == POOL_LEAVING)
+        return running;
+    return running > place->slot->concurrency ? running - place->slot->concurrency : 0;
+}
+
+/* Takes from what a slot may run as much of `*over` as it has, but for its own part of it: a worker
+ * that runs too many starts none by itself. True when that changed something. */
+static bool allow(const struct pool_place *place, unsigned int *over)
+{
+    struct slot *slot = place->slot;
+    unsigned int own = over_of(place), before = slot->allowed;
+    unsigned int others = *over > own ? *over - own : 0;
+    unsigned int cut = others < slot->concurrency ? others : slot->concurrency;
 
     *over -= cut;
     slot_set_share(slot, slot->concurrency, slot->concurrency - cut);
@@ -110,19 +123,16 @@ static bool balance(struct pool *pool)
     unsigned int over = 0;
     bool changed = false;
 
-    for (size_t i = 0; i < pool->count; i++) {
-        const struct pool_place *place = &pool->places[i];
-        unsigned int running = slot_running(place->slot);
-
-        if (place->role == POOL_LEAVING)
-            over += running;
-        else if (running > place->slot->concurrency)
-            over += running - place->slot->concurrency;
-    }
-    pool->balance_ms = over > 0 ? clock_now_ms() + BALANCE_MS : 0;
+    pool->balance_ms = 0;
+    if (pool->removed || pool->context->wish != SLOT_WISH_RUN)
+        return false; /* nobody is left to be allowed anything */
+    for (size_t i = 0; i < pool->count; i++)
+        over += over_of(&pool->places[i]);
+    if (over > 0)
+        pool->balance_ms = clock_now_ms() + BALANCE_MS;
     for (size_t i = pool->count; i-- > 0;) {
         if (pool->places[i].role == POOL_CURRENT)
-            changed = allow(pool->places[i].slot, &over) || changed;
+            changed = allow(&pool->places[i], &over) || changed;
     }
     return changed;
 }
@@ -158,6 +168,8 @@ static int set_size(struct pool *pool, unsigned int concurrency, unsigned int pr
             slot_set_share(place->slot, pool_share(concurrency, wanted, place->slot->index), 0);
     }
     (void)balance(pool); /* whether it changed something: all are told by the next step */
+    /* What a process fetches before it hears of its smaller share shows a little later. */
+    pool->balance_ms = clock_now_ms() + BALANCE_MS;
     return 0;
 }
 
@@ -178,12 +190,39 @@ static struct backoff backoff_of(const struct config *config)
                              .jitter = RESTART_JITTER };
 }
 
+/* Also for the slots that stay. */
+static void take_backoff(struct pool *pool, const struct config *config)
+{
+    pool->backoff = backoff_of(config);
+    for (size_t i = 0; i < pool->count; i++)
+        slot_set_backoff(pool->places[i].slot, &pool->backoff);
+}
+
 static void expect(struct pool *pool, enum pool_outcome expected)
 {
     pool->outcome = POOL_PENDING;
     pool->expected = expected;
     pool->why[0] = '\0';
     pool->pending_until_ms = clock_now_ms() + pool->context->start_timeout_ms + PENDING_SLACK_MS;
+}
+
+/* What a pool gets from a file: its numbers, unless a kept `drover scale` is newer than these. */
+struct size {
+    unsigned int concurrency, processes;
+    bool scaled;
+};
+
+static struct size size_of(const struct pool *pool, const struct generation *generation)
+{
+    const struct config_queue *config = config_find_queue(generation->config, pool->queue);
+    const struct config_queue *before = config_find_queue(pool->generation->config, pool->queue);
+    bool file_changed =
+        config->concurrency != before->concurrency || config->processes != before->processes;
+    bool scaled = pool->scaled && pool->scale_kept && !file_changed;
+
+    return (struct size){ .concurrency = scaled ? pool->concurrency : config->concurrency,
+                          .processes = config->processes,
+                          .scaled = scaled };
 }
 
 int pool_new(struct slot_context *context, struct generation *generation, const char *queue,
@@ -231,31 +270,28 @@ void pool_free(struct pool *pool)
 
 int pool_keep(struct pool *pool, struct generation *generation, struct error *err)
 {
-    const struct config_queue *config = config_find_queue(generation->config, pool->queue);
-    const struct config_queue *before = config_find_queue(pool->generation->config, pool->queue);
-    bool file_changed =
-        config->concurrency != before->concurrency || config->processes != before->processes;
-    bool keep_scale = pool->scaled && pool->scale_kept && !file_changed;
-    unsigned int concurrency = keep_scale ? pool->concurrency : config->concurrency;
+    struct size size = size_of(pool, generation);
     unsigned int had = pool->concurrency, had_processes = pool->processes;
-    int result = set_size(pool, concurrency, config->processes, err);
+    bool forgiven = false;
+    int result = set_size(pool, size.concurrency, size.processes, err);
 
     if (result < 0)
         return result;
-    pool->scaled = keep_scale;
-    pool->scale_kept = keep_scale;
-    pool->backoff = backoff_of(generation->config);
+    pool->scaled = pool->scale_kept = size.scaled;
+    take_backoff(pool, generation->config);
     set_generation(pool, generation);
     for (size_t i = 0; i < pool->count; i++) {
         if (pool->places[i].role != POOL_CURRENT)
             continue;
         slot_set_generation(pool->places[i].slot, generation);
-        slot_forgive(pool->places[i].slot);
+        forgiven = slot_forgive(pool->places[i].slot) || forgiven;
     }
     pool->told_given_up = false;
     if (had == pool->concurrency && had_processes == pool->processes) {
         pool->outcome = POOL_UNCHANGED;
         pool->why[0] = '\0';
+        if (forgiven)
+            expect(pool, POOL_STARTED);
         return 0;
     }
     expect(pool, POOL_RESIZED);
@@ -267,27 +303,21 @@ int pool_keep(struct pool *pool, struct generation *generation, struct error *er
 /* The new ones get the size that the file, or a kept `drover scale`, wants. */
 int pool_replace(struct pool *pool, struct generation *generation, struct error *err)
 {
-    const struct config_queue *config = config_find_queue(generation->config, pool->queue);
-    const struct config_queue *before = config_find_queue(pool->generation->config, pool->queue);
-    bool file_changed =
-        config->concurrency != before->concurrency || config->processes != before->processes;
-    bool keep_scale = pool->scaled && pool->scale_kept && !file_changed;
-    unsigned int concurrency = keep_scale ? pool->concurrency : config->concurrency;
-    unsigned int processes = config->processes < concurrency ? config->processes : concurrency;
+    struct size size = size_of(pool, generation);
+    unsigned int processes = size.processes < size.concurrency ? size.processes : size.concurrency;
     size_t before_count = pool->count;
 
     assert(!pool->next);
-    pool->backoff = backoff_of(generation->config);
+    take_backoff(pool, generation->config);
     for (unsigned int i = 0; i < processes; i++) {
-        if (add_slot(pool, generation, POOL_NEW, i, pool_share(concurrency, processes, i), err) ==
-            0)
+        if (add_slot(pool, generation, POOL_NEW, i, pool_share(size.concurrency, processes, i),
+                     err) == 0)
             continue;
         while (pool->count > before_count)
             free_slot(pool->places[--pool->count].slot);
         return -ENOMEM;
     }
-    if (!keep_scale)
-        pool->scaled = pool->scale_kept = false;
+    pool->next_scaled = size.scaled;
     pool->next = generation_ref(generation);
     expect(pool, POOL_REPLACED);
     log_info("pool.replacing", LOG_STR("queue", pool->queue), LOG_UINT("workers", processes),
@@ -303,6 +333,28 @@ void pool_remove(struct pool *pool)
     pool->outcome = POOL_DRAINING;
     pool->why[0] = '\0';
     log_info("pool.removed", LOG_STR("queue", pool->queue), LOG_UINT("workers", pool->count));
+}
+
+int pool_return(struct pool *pool, struct generation *generation, struct error *err)
+{
+    const struct config_queue *config = config_find_queue(generation->config, pool->queue);
+    int result;
+
+    assert(pool->removed && !pool->next);
+    pool->removed = false;
+    take_backoff(pool, generation->config);
+    set_generation(pool, generation);
+    result = set_size(pool, config->concurrency, config->processes, err);
+    if (result < 0) {
+        pool->removed = true;
+        return result;
+    }
+    pool->scaled = pool->scale_kept = pool->told_ready = pool->told_given_up = false;
+    expect(pool, POOL_STARTED);
+    log_info("pool.returned", LOG_STR("queue", pool->queue), LOG_UINT("workers", pool->processes),
+             LOG_UINT("draining", pool->count - pool->processes),
+             LOG_UINT("generation", generation->number));
+    return 0;
 }
 
 int pool_scale(struct pool *pool, unsigned int concurrency, bool keep, struct error *err)
@@ -367,14 +419,18 @@ static void commit_replacement(struct pool *pool)
     generation_unref(pool->generation);
     pool->generation = pool->next;
     pool->next = NULL;
+    pool->scaled = pool->scale_kept = pool->next_scaled;
     pool->outcome = POOL_REPLACED;
     pool->told_given_up = false;
     log_info("pool.replaced", LOG_STR("queue", pool->queue), LOG_UINT("workers", processes),
              LOG_UINT("generation", pool->generation->number));
 }
 
+/* The new ones go, the old ones stay. */
 static void give_up_replacement(struct pool *pool, const char *why)
 {
+    bool stops = pool->context->wish != SLOT_WISH_RUN;
+
     for (size_t i = 0; i < pool->count; i++) {
         if (pool->places[i].role == POOL_NEW)
             leave(&pool->places[i], SLOT_WISH_STOP, "its pool could not be replaced");
@@ -383,8 +439,9 @@ static void give_up_replacement(struct pool *pool, const char *why)
     pool->next = NULL;
     pool->outcome = POOL_FAILED;
     (void)snprintf(pool->why, sizeof pool->why, "%s; the old workers go on", why);
-    log_error("pool.not_replaced", LOG_STR("queue", pool->queue), LOG_STR("why", why),
-              LOG_STR("hint", "the log lines of the new workers say more; the old ones go on"));
+    if (!stops) /* else there is nothing to do about it */
+        log_error("pool.not_replaced", LOG_STR("queue", pool->queue), LOG_STR("why", why),
+                  LOG_STR("hint", "the log lines of the new workers say more; the old ones go on"));
 }
 
 static void step_replacement(struct pool *pool)
@@ -420,6 +477,8 @@ static void step_pending(struct pool *pool)
         pool->outcome = POOL_FAILED;
         (void)snprintf(pool->why, sizeof pool->why, "%zu of %zu workers are not ready",
                        wanted - serving, wanted);
+        if (pool->context->wish == SLOT_WISH_RUN)
+            log_warn("pool.not_ready", LOG_STR("queue", pool->queue), LOG_STR("why", pool->why));
     }
 }
 

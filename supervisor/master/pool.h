@@ -43,6 +43,7 @@ struct pool {
     bool scaled;                         /* concurrency is `drover scale`'s, not the file's … */
     bool scale_kept;                     /* … and stays over reloads */
     struct generation *next; /* being replaced by workers of that; a reference, else NULL */
+    bool next_scaled;        /* … and then concurrency is a kept `drover scale`'s */
     bool removed;            /* not in the configuration any more */
     enum pool_outcome outcome, expected; /* expected: what pending becomes when all goes well */
     char why[160];                       /* of a failure; "" */
@@ -68,6 +69,9 @@ MUST_CHECK int pool_keep(struct pool *pool, struct generation *generation, struc
 MUST_CHECK int pool_replace(struct pool *pool, struct generation *generation, struct error *err);
 /* All its workers drain. */
 void pool_remove(struct pool *pool);
+/* A removed pool whose queue is configured again while its last jobs run: new workers beside those
+ * that drain, whose jobs are taken off what the new ones may start. */
+MUST_CHECK int pool_return(struct pool *pool, struct generation *generation, struct error *err);
 /* Sets the concurrency of this host; 0 parks the pool. Not while a replacement is under way
  * (-EBUSY). */
 MUST_CHECK int pool_scale(struct pool *pool, unsigned int concurrency, bool keep,

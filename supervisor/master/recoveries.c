@@ -11,7 +11,10 @@
 
 #define ANSWER_MS    5000 /* without an answer for so long somebody is asked again */
 #define NOT_DONE_MS  500  /* it could not be done (Redis refuses): a pause */
-#define TOLD_OF_ASKS 20   /* a line says that it takes long, once in so many tries */
+#define NOT_TOLD_MS  100  /* the helper's end of the channel is full: likewise */
+#define TELLS_MAX    8    /* so many others are tried at once */
+#define NOBODY_MS    5000 /* nobody can be asked for so long: that is said, once */
+#define TOLD_OF_ASKS 20   /* a line says that it takes long, at the second and once in so many */
 
 static void free_recovery(struct recovery *recovery)
 {
@@ -26,7 +29,7 @@ void recoveries_done(struct recoveries *recoveries)
 
         recoveries->first = recovery->next;
         log_warn("recovery.left", LOG_STR("uuid", recovery->ask.uuid),
-                 LOG_STR("queue", recovery->ask.queue),
+                 LOG_STR("queue", recovery->ask.queue), LOG_STR("end", recovery->end),
                  LOG_STR("hint", "its jobs come back when the next droverd of this host starts, or "
                                  "when their locks expire"));
         free_recovery(recovery);
@@ -53,16 +56,27 @@ static struct recovery *new_recovery(const struct recovery_case *what)
     (void)snprintf(recovery->ask.uuid, sizeof recovery->ask.uuid, "%s", what->uuid);
     (void)snprintf(recovery->ask.queue, sizeof recovery->ask.queue, "%s", what->queue);
     (void)snprintf(recovery->ask.cause, sizeof recovery->ask.cause, "%s", what->cause);
+    (void)snprintf(recovery->end, sizeof recovery->end, "%s", what->end);
     recovery->ask.max_givebacks = what->max_givebacks;
     recovery->ask.fence_only = what->fence_only;
     recovery->died_us = what->died_us;
     recovery->since_ms = clock_now_ms();
+    recovery->since_at_ms = clock_wall_ms();
     return recovery;
+}
+
+static void append(struct recoveries *recoveries, struct recovery *recovery)
+{
+    struct recovery **last = &recoveries->first;
+
+    while (*last)
+        last = &(*last)->next;
+    *last = recovery;
+    recovery->next = NULL;
 }
 
 void recoveries_add(struct recoveries *recoveries, const struct recovery_case *what)
 {
-    struct recovery **last = &recoveries->first;
     struct recovery *recovery = NULL;
 
     if (recoveries->count >= RECOVERIES_MAX) {
@@ -74,9 +88,7 @@ void recoveries_add(struct recoveries *recoveries, const struct recovery_case *w
         refuse(what, "no memory");
         return;
     }
-    while (*last)
-        last = &(*last)->next;
-    *last = recovery;
+    append(recoveries, recovery);
     recoveries->count++;
 }
 
@@ -102,34 +114,89 @@ static void say_done(const struct recovery *recovery)
            LOG_UINT("took_us", clock_now_us() - recovery->died_us));
 }
 
-/* Takes an answer: true when the entry is done with. */
-static bool take_answer(struct recoveries *recoveries, struct recovery *recovery)
+/* Whoever was asked need not answer any more. Returns it; NULL when it is not there, or nobody was
+ * asked. */
+static struct child *let_go(struct recovery *recovery, recovery_child_cb *find_child, void *arg)
 {
+    struct child *child = recovery->asked[0] ? find_child(recovery->asked, arg) : NULL;
+
+    recovery->asked[0] = '\0';
+    if (child)
+        child->recoveries_open--;
+    return child;
+}
+
+/* Takes an answer: true when the entry is done with. */
+static bool take_answer(struct recoveries *recoveries, struct recovery *recovery,
+                        recovery_child_cb *find_child, void *arg)
+{
+    bool done = recovery->answer.result >= 0;
+    struct child *child;
+
     recovery->answered = false;
-    if (recovery->answer.result < 0) {
-        recovery->asked[0] = '\0';
-        recovery->look_ms = clock_now_ms() + NOT_DONE_MS;
-        return false;
+    if (done) {
+        recoveries->done++;
+        recoveries->given_back += recovery->answer.given_back;
+        recoveries->failed += recovery->answer.failed;
+        say_done(recovery);
     }
-    recoveries->done++;
-    recoveries->given_back += recovery->answer.given_back;
-    recoveries->failed += recovery->answer.failed;
-    say_done(recovery);
+    child = let_go(recovery, find_child, arg);
+    if (child)
+        child->recoveries_missed = done ? 0 : child->recoveries_missed + 1;
+    recovery->look_ms = clock_now_ms() + NOT_DONE_MS;
+    return done;
+}
+
+/* Whoever was asked may have died meanwhile, and its answer will not come; or takes too long. True
+ * then. */
+static bool is_in_vain(struct recovery *recovery, recovery_child_cb *find_child, void *arg)
+{
+    struct child *child = recovery->asked[0] ? find_child(recovery->asked, arg) : NULL;
+
+    if (!recovery->asked[0] || (child && clock_now_ms() < recovery->look_ms))
+        return false;
+    child = let_go(recovery, find_child, arg);
+    if (child)
+        child->recoveries_missed++;
+    recovery->look_ms = 0;
     return true;
+}
+
+static void say_nobody(struct recovery *recovery)
+{
+    uint64_t since_ms = clock_now_ms() - recovery->since_ms;
+
+    if (recovery->told_nobody || since_ms < NOBODY_MS)
+        return;
+    recovery->told_nobody = true;
+    log_warn("recovery.waits", LOG_STR("queue", recovery->ask.queue),
+             LOG_STR("uuid", recovery->ask.uuid), LOG_UINT("since_ms", since_ms),
+             LOG_STR("why", "no worker on that Redis is there, and free, to give its jobs back"));
 }
 
 static void ask(struct recovery *recovery, recovery_find_cb *find, void *arg)
 {
     const struct channel_frame frame = { .type = CHANNEL_RECOVER, .recover = recovery->ask };
-    struct recovery_helper helper;
+    struct child *child = find(recovery, arg);
 
-    recovery->asked[0] = '\0';
-    recovery->look_ms = 0;
-    if (!find(recovery, &helper, arg) || child_tell(helper.child, &frame) < 0)
+    /* One that cannot be told anything is often dying, too: who is found after it is somebody else.
+     */
+    for (unsigned int i = 0; child && child_tell(child, &frame) < 0; i++) {
+        child->recoveries_missed++;
+        recovery->look_ms = clock_now_ms() + NOT_TOLD_MS;
+        if (i == TELLS_MAX)
+            return;
+        child = find(recovery, arg);
+    }
+    if (!child) {
+        recovery->look_ms = 0;
+        say_nobody(recovery);
         return;
-    (void)snprintf(recovery->asked, sizeof recovery->asked, "%s", helper.uuid);
+    }
+    (void)snprintf(recovery->asked, sizeof recovery->asked, "%s", child->uuid);
+    child->recoveries_open++;
     recovery->look_ms = clock_now_ms() + ANSWER_MS;
-    if (++recovery->asks % TOLD_OF_ASKS == 0)
+    if (++recovery->asks == 2 || recovery->asks % TOLD_OF_ASKS == 0)
         log_warn("recovery.delayed", LOG_STR("queue", recovery->ask.queue),
                  LOG_STR("uuid", recovery->ask.uuid), LOG_UINT("asks", recovery->asks),
                  LOG_INT("last_result", recovery->answer.result),
@@ -137,25 +204,25 @@ static void ask(struct recovery *recovery, recovery_find_cb *find, void *arg)
 }
 
 void recoveries_step(struct recoveries *recoveries, recovery_find_cb *find,
-                     recovery_alive_cb *is_alive, void *arg)
+                     recovery_child_cb *find_child, void *arg)
 {
     struct recovery **at = &recoveries->first;
 
     while (*at) {
         struct recovery *recovery = *at;
 
-        if (recovery->answered && take_answer(recoveries, recovery)) {
+        if (recovery->answered && take_answer(recoveries, recovery, find_child, arg)) {
             *at = recovery->next;
             recoveries->count--;
             free_recovery(recovery);
             continue;
         }
-        /* Whoever was asked may have died meanwhile: its answer will not come. */
-        if (recovery->asked[0] && !is_alive(recovery->asked, arg)) {
-            recovery->asked[0] = '\0';
-            recovery->look_ms = 0;
+        if (is_in_vain(recovery, find_child, arg)) {
+            *at = recovery->next;
+            append(recoveries, recovery); /* the others first */
+            continue;
         }
-        if (clock_now_ms() >= recovery->look_ms)
+        if (!recovery->asked[0] && clock_now_ms() >= recovery->look_ms)
             ask(recovery, find, arg);
         at = &recovery->next;
     }
@@ -166,8 +233,12 @@ uint64_t recoveries_next_ms(const struct recoveries *recoveries)
     uint64_t next_ms = 0;
 
     for (const struct recovery *recovery = recoveries->first; recovery; recovery = recovery->next) {
-        if (recovery->look_ms > 0 && (next_ms == 0 || recovery->look_ms < next_ms))
-            next_ms = recovery->look_ms;
+        uint64_t look_ms = recovery->look_ms;
+
+        if (look_ms == 0 && !recovery->told_nobody)
+            look_ms = recovery->since_ms + NOBODY_MS;
+        if (look_ms > 0 && (next_ms == 0 || look_ms < next_ms))
+            next_ms = look_ms;
     }
     return next_ms;
 }

@@ -19,12 +19,15 @@ struct recovery {
     struct recovery *next;
     struct channel_recover ask;  /* what a worker is told */
     char *endpoint;              /* which Redis and prefix; owned */
+    char end[64];                /* how it ended, counted or not: "signal 9 (SIGKILL)" */
     uint64_t died_us;            /* clock_now_us() when its end was seen */
-    uint64_t since_ms;           /* in this list */
+    uint64_t since_ms;           /* in this list; monotonic … */
+    uint64_t since_at_ms;        /* … and for people */
     char asked[UUID_TEXT_BYTES]; /* the worker that was asked; "" nobody */
     uint64_t look_ms; /* asked: when the answer is overdue; else not before then; 0: at each step,
                          as the next event may bring somebody who can be asked */
     unsigned int asks;
+    bool told_nobody; /* that nobody can be asked */
     bool answered;
     struct channel_recovered answer; /* when answered */
 };
@@ -35,21 +38,19 @@ struct recoveries {
     uint64_t done, given_back, failed; /* since the start */
 };
 
-/* A worker that can be asked. The supervisor finds it: ready and of that queue, else ready and of
- * that endpoint, else just started there. */
-struct recovery_helper {
-    const char *uuid;
-    struct child *child;
-};
-/* False when there is nobody. `skip` is a uuid not to be asked ("" none). */
-typedef bool recovery_find_cb(const struct recovery *recovery, struct recovery_helper *out_helper,
-                              void *arg);
-/* True when a child with that uuid is still there. */
-typedef bool recovery_alive_cb(const char *uuid, void *arg);
+#define RECOVERIES_OPEN_MAX 32 /* asked of one worker at a time; its channel holds that many */
+
+/* A worker that can be asked, NULL when there is none. Of those that have missed fewest and have
+ * fewer than RECOVERIES_OPEN_MAX open: ready and of that queue, else ready and of that endpoint,
+ * else just started there. */
+typedef struct child *recovery_find_cb(const struct recovery *recovery, void *arg);
+/* The child with that uuid, NULL when it is not there any more. */
+typedef struct child *recovery_child_cb(const char *uuid, void *arg);
 
 /* What to give back. Texts are copied, long causes cut. */
 struct recovery_case {
     const char *uuid, *queue, *endpoint;
+    const char *end;   /* for people */
     const char *cause; /* "" when the death does not count against the jobs */
     unsigned int max_givebacks;
     bool fence_only;
@@ -60,7 +61,7 @@ void recoveries_add(struct recoveries *recoveries, const struct recovery_case *w
 void recoveries_note(struct recoveries *recoveries, const struct channel_recovered *answer);
 /* Asks, asks again, forgets what is done. */
 void recoveries_step(struct recoveries *recoveries, recovery_find_cb *find,
-                     recovery_alive_cb *is_alive, void *arg);
+                     recovery_child_cb *find_child, void *arg);
 /* 0: no need to step. */
 uint64_t recoveries_next_ms(const struct recoveries *recoveries);
 void recoveries_done(struct recoveries *recoveries);

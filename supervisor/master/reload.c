@@ -12,6 +12,8 @@
 #include "supervisor/master/notify.h"
 #include "supervisor/master/supervisor_state.h"
 
+static const char stopping[] = "droverd is stopping";
+
 /* ---- asking */
 
 void reload_ask(struct supervisor *supervisor)
@@ -24,7 +26,7 @@ void reload_ask_for(struct supervisor *supervisor, struct control_request *reque
     struct reload *reload = &supervisor->reload;
 
     if (supervisor->phase != PHASE_RUNNING) {
-        control_request_fail(request, EXIT_CODE_FAILED, NULL, "droverd is stopping");
+        control_request_fail(request, EXIT_CODE_FAILED, NULL, "%s", stopping);
         return;
     }
     if (reload->next_askers_count == RELOAD_ASKERS) {
@@ -41,17 +43,17 @@ void reload_ask_for(struct supervisor *supervisor, struct control_request *reque
 static void tell_row(struct reload *reload, struct reload_row *row)
 {
     const struct pool *pool = row->pool;
-    const char *outcome = pool ? pool_outcome_name(pool->outcome) : "gone";
+    enum pool_outcome outcome = pool ? pool->outcome : POOL_FAILED;
+    size_t workers = !pool ? 0 : pool->removed ? pool->count : pool->processes;
 
     row->told = true;
-    reload->failed += pool && pool->outcome == POOL_FAILED;
+    reload->failed += outcome == POOL_FAILED;
     for (size_t i = 0; i < reload->askers_count; i++)
         (void)control_request_add_row(
             reload->askers[i],
             json_pack("{s:s, s:s, s:s, s:I, s:s, s:s}", "queue", row->queue, "kind", row->kind,
-                      "outcome", outcome, "workers",
-                      (json_int_t)(pool ? pool->removed ? pool->count : pool->processes : 0),
-                      "changes", row->changes, "why", pool ? pool->why : ""));
+                      "outcome", pool_outcome_name(outcome), "workers", (json_int_t)workers,
+                      "changes", row->changes, "why", pool ? pool->why : row->why));
 }
 
 static json_t *findings_json(const struct config_report *report)
@@ -70,10 +72,11 @@ static json_t *findings_json(const struct config_report *report)
     return findings;
 }
 
-static void fail_askers(struct reload *reload, const struct supervisor *supervisor, const char *why)
+static void fail_askers(struct reload *reload, const struct supervisor *supervisor, int code,
+                        const char *why)
 {
     for (size_t i = 0; i < reload->askers_count; i++)
-        control_request_fail(reload->askers[i], EXIT_CODE_FAILED,
+        control_request_fail(reload->askers[i], code,
                              json_pack("{s:I, s:o}", "generation",
                                        (json_int_t)supervisor->generation->number, "findings",
                                        reload->phase == RELOAD_READING
@@ -117,13 +120,18 @@ static void forget_file(struct reload *reload)
     reload->report = (struct config_report){ 0 };
 }
 
+/* systemd hears of it before those who asked do: who looks then must find it over. */
+static void tell_systemd(const struct supervisor *supervisor)
+{
+    if (supervisor->phase == PHASE_RUNNING)
+        notify_ready();
+}
+
 static void end_reload(struct supervisor *supervisor)
 {
     supervisor->reload.phase = RELOAD_IDLE;
     forget_file(&supervisor->reload);
     forget_rows(&supervisor->reload);
-    if (supervisor->phase == PHASE_RUNNING && supervisor->told_ready)
-        notify_ready(); /* before those who asked are answered: systemctl looks then */
 }
 
 static void refuse(struct supervisor *supervisor, const char *why)
@@ -134,9 +142,16 @@ static void refuse(struct supervisor *supervisor, const char *why)
     log_findings(&reload->report);
     log_error("reload.refused", LOG_STR("file", supervisor->options.file), LOG_STR("why", why),
               LOG_UINT("errors", errors), LOG_UINT("generation", supervisor->generation->number));
-    if (supervisor->phase == PHASE_RUNNING && supervisor->told_ready)
-        notify_ready();
-    fail_askers(reload, supervisor, why);
+    tell_systemd(supervisor);
+    fail_askers(reload, supervisor, errors > 0 ? EXIT_CODE_CONFIG : EXIT_CODE_FAILED, why);
+    end_reload(supervisor);
+}
+
+/* The service ends. Those who asked have been told. */
+static void abandon(struct supervisor *supervisor)
+{
+    log_info("reload.abandoned", LOG_STR("why", stopping),
+             LOG_UINT("generation", supervisor->generation->number));
     end_reload(supervisor);
 }
 
@@ -165,14 +180,16 @@ static void finish(struct supervisor *supervisor)
     for (size_t i = 0; i < count; i++)
         ends[i] = end_json(supervisor);
     reload->askers_count = 0;
+    tell_systemd(supervisor);
     end_reload(supervisor);
     for (size_t i = 0; i < count; i++) {
         if (failed == 0)
             control_request_end(askers[i], ends[i]);
         else
             control_request_fail(askers[i], EXIT_CODE_FAILED, ends[i],
-                                 "%zu queue%s could not be changed; their old workers go on",
-                                 failed, failed == 1 ? "" : "s");
+                                 "%zu queue%s not as the file wants: see why, and the log of "
+                                 "droverd",
+                                 failed, failed == 1 ? " is" : "s are");
     }
 }
 
@@ -183,10 +200,15 @@ static struct reload_row *add_row(struct reload *reload, const struct config_dif
     struct reload_row *row = &reload->rows[reload->rows_count];
 
     *row = (struct reload_row){ .queue = strdup(diff->name),
-                                .changes = strdup(diff->changes ? diff->changes : ""),
+                                .changes = strdup(diff->changes),
                                 .kind = config_diff_kind_name(diff->kind) };
-    reload->rows_count++;
-    return row->queue && row->changes ? row : NULL;
+    if (row->queue && row->changes) {
+        reload->rows_count++;
+        return row;
+    }
+    free(row->queue);
+    free(row->changes);
+    return NULL;
 }
 
 /* What the new file means for a pool that has not got the newest generation, because an earlier
@@ -207,10 +229,9 @@ static int diff_of_pool(const struct supervisor *supervisor, const struct pool *
     return result;
 }
 
-static int change_pool(struct supervisor *supervisor, struct pool *pool, struct generation *to,
-                       enum config_diff_kind kind, struct error *err)
+static int change_pool(struct pool *pool, struct generation *to, enum config_diff_kind kind,
+                       struct error *err)
 {
-    (void)supervisor;
     switch (kind) {
     case CONFIG_DIFF_SAME:
     case CONFIG_DIFF_LIVE:
@@ -226,29 +247,44 @@ static int change_pool(struct supervisor *supervisor, struct pool *pool, struct 
     return error_set(err, -EINVAL, "queue %s exists already", pool->queue);
 }
 
+static int start_pool(struct supervisor *supervisor, const char *queue, struct generation *to,
+                      struct pool **out_pool, struct error *err)
+{
+    struct pool *pool = NULL;
+    int result;
+
+    for (size_t i = 0; i < supervisor->pools_count; i++) {
+        if (strcmp(supervisor->pools[i]->queue, queue) != 0)
+            continue;
+        *out_pool = supervisor->pools[i]; /* it was removed, and drains */
+        return pool_return(*out_pool, to, err);
+    }
+    result = pool_new(&supervisor->context, to, queue, &pool, err);
+    if (result == 0)
+        result = supervisor_add_pool(supervisor, pool, err);
+    if (result == 0)
+        *out_pool = pool;
+    return result;
+}
+
 static int apply_to_queue(struct supervisor *supervisor, const struct config_diff_queue *queue,
-                          struct generation *to, struct error *err)
+                          struct generation *to, struct reload_row **out_row, struct error *err)
 {
     struct pool *pool = supervisor_find_pool(supervisor, queue->name);
     struct config_diff own = { 0 };
-    struct reload_row *row;
     int result = 0;
 
     if (pool)
         result = diff_of_pool(supervisor, pool, to, &own, &queue, err);
-    row = result == 0 ? add_row(&supervisor->reload, queue) : NULL;
-    if (!row) {
-        config_diff_done(&own);
-        return result < 0 ? result : error_set(err, -ENOMEM, "no memory for the reload");
-    }
-    if (pool) {
-        result = change_pool(supervisor, pool, to, queue->kind, err);
-    } else {
-        result = pool_new(&supervisor->context, to, queue->name, &pool, err);
-        if (result == 0)
-            result = supervisor_add_pool(supervisor, pool, err);
-    }
-    row->pool = result == 0 ? pool : NULL;
+    *out_row = add_row(&supervisor->reload, queue);
+    if (result == 0 && !*out_row)
+        result = error_set(err, -ENOMEM, "no memory for the reload");
+    if (result == 0 && pool)
+        result = change_pool(pool, to, queue->kind, err);
+    else if (result == 0)
+        result = start_pool(supervisor, queue->name, to, &pool, err);
+    if (result == 0)
+        (*out_row)->pool = pool;
     config_diff_done(&own);
     return result;
 }
@@ -260,8 +296,7 @@ static void take_top(struct supervisor *supervisor, const struct config *config)
     context->start_timeout_ms = config->start_timeout_ms;
     context->drain_timeout_ms = config->drain_timeout_ms;
     context->log_level = (unsigned int)config->log_level;
-    log_open(STDERR_FILENO, (enum log_format)supervisor->generation->config->log_format,
-             (enum log_level)config->log_level);
+    log_set_level((enum log_level)config->log_level);
 }
 
 /* Only memory can fail here. A queue that it failed for keeps what it has and is told so. */
@@ -269,19 +304,42 @@ static void apply(struct supervisor *supervisor, const struct config_diff *diff,
                   struct generation *to)
 {
     struct reload *reload = &supervisor->reload;
-    struct error err = { 0 };
 
     take_top(supervisor, to->config);
     for (size_t i = 0; i < diff->queues_count; i++) {
-        if (apply_to_queue(supervisor, &diff->queues[i], to, &err) < 0) {
-            log_error("reload.failed", LOG_STR("queue", diff->queues[i].name),
-                      LOG_STR("why", err.text));
-            reload->failed++;
-        }
+        struct error err = { 0 };
+        struct reload_row *row = NULL;
+
+        if (apply_to_queue(supervisor, &diff->queues[i], to, &row, &err) == 0)
+            continue;
+        log_error("reload.failed", LOG_STR("queue", diff->queues[i].name),
+                  LOG_STR("why", err.text));
+        if (row)
+            (void)snprintf(row->why, sizeof row->why, "%.*s", (int)sizeof row->why - 1, err.text);
+        else
+            reload->failed++; /* there was no memory for its row either */
     }
     generation_unref(supervisor->generation);
     supervisor->generation = to;
     reload->phase = RELOAD_APPLYING;
+}
+
+/* All that is needed before anything is touched. What takes a restart is compared with the file of
+ * the start: it waits for that restart over all reloads. */
+static int prepare_rows(struct supervisor *supervisor, struct config_diff *diff,
+                        const struct generation *to, struct error *err)
+{
+    struct reload *reload = &supervisor->reload;
+    struct config_diff since_start;
+    int result = config_diff_new(supervisor->first->config, to->config, &since_start, err);
+
+    if (result < 0)
+        return result;
+    reload->restart = TAKE_PTR(since_start.restart);
+    config_diff_done(&since_start);
+    reload->top = TAKE_PTR(diff->top);
+    reload->rows = calloc(diff->queues_count ? diff->queues_count : 1, sizeof *reload->rows);
+    return reload->rows ? 0 : error_set(err, -ENOMEM, "no memory for the reload");
 }
 
 /* The file is good. */
@@ -296,13 +354,8 @@ static void accept_file(struct supervisor *supervisor)
 
     if (result == 0)
         result = config_diff_new(supervisor->generation->config, to->config, &diff, &err);
-    if (result == 0) {
-        reload->rows = calloc(diff.queues_count ? diff.queues_count : 1, sizeof *reload->rows);
-        reload->top = strdup(diff.top);
-        reload->restart = strdup(diff.restart);
-        if (!reload->rows || !reload->top || !reload->restart)
-            result = error_set(&err, -ENOMEM, "no memory for the reload");
-    }
+    if (result == 0)
+        result = prepare_rows(supervisor, &diff, to, &err);
     if (result < 0) {
         generation_unref(to);
         config_diff_done(&diff);
@@ -338,7 +391,7 @@ static void on_read(uv_work_t *work, int status)
     reload->phase = RELOAD_IDLE; /* the thread has let go of what it wrote */
     if (supervisor->phase != PHASE_RUNNING) {
         config_free(TAKE_PTR(reload->loaded));
-        refuse(supervisor, "droverd is stopping");
+        abandon(supervisor);
     } else if (reload->result < 0) {
         (void)snprintf(why, sizeof why, "%zu error%s in the file; nothing was changed",
                        reload->report.errors, reload->report.errors == 1 ? "" : "s");
@@ -357,6 +410,7 @@ static void begin(struct supervisor *supervisor)
     reload->askers_count = reload->next_askers_count;
     reload->next_askers_count = 0;
     reload->loaded = NULL;
+    reload->result = 0;
     reload->report = (struct config_report){ 0 };
     reload->started_ms = clock_now_ms();
     reload->work.data = supervisor;
@@ -393,6 +447,10 @@ void reload_step(struct supervisor *supervisor)
 
     if (reload->phase == RELOAD_APPLYING)
         step_applying(supervisor);
+    if (reload->asked && supervisor->phase != PHASE_RUNNING) {
+        reload->asked = false;
+        log_info("reload.ignored", LOG_STR("why", stopping));
+    }
     /* The pools of the first start are given their time first, so that each change is judged by
      * itself. */
     if (reload->phase == RELOAD_IDLE && reload->asked && supervisor->phase == PHASE_RUNNING &&
@@ -417,14 +475,14 @@ void reload_end(struct supervisor *supervisor)
 {
     struct reload *reload = &supervisor->reload;
 
-    fail_askers(reload, supervisor, "droverd is stopping");
+    fail_askers(reload, supervisor, EXIT_CODE_FAILED, stopping);
     memcpy(reload->askers, reload->next_askers, sizeof reload->askers);
     reload->askers_count = reload->next_askers_count;
     reload->next_askers_count = 0;
-    fail_askers(reload, supervisor, "droverd is stopping");
+    fail_askers(reload, supervisor, EXIT_CODE_FAILED, stopping);
     reload->asked = false;
     if (reload->phase == RELOAD_APPLYING)
-        end_reload(supervisor);
+        abandon(supervisor);
 }
 
 void reload_done(struct supervisor *supervisor)

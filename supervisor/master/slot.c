@@ -5,14 +5,12 @@
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/base/exit_code.h"
 #include "common/base/log.h"
 #include "common/process/process_table.h"
 #include "supervisor/master/recoveries.h"
+#include "supervisor/master/slot_parts.h"
 
-#define SWEEP_FIRST_MS 1  /* what a dead session holds is mostly gone within a millisecond … */
-#define SWEEP_LAST_MS  20 /* … if it is not, looking costs more than it brings */
-#define STORM_MS       1000
+#define STORM_MS 1000
 
 #define TO(state) (1u << (state))
 
@@ -76,6 +74,7 @@ void slot_set_state(struct slot *slot, enum slot_state next, const char *why)
     slot->state = next;
     slot->state_since_ms = clock_now_ms();
     slot->deadline_ms = 0;
+    slot->channel_lost = false;
     show_state(slot);
 }
 
@@ -103,6 +102,7 @@ void slot_done(struct slot *slot)
         scoreboard_release(slot->context->board, slot->board_slot);
     slot->board_slot = -1;
     generation_unref(slot->generation);
+    free(TAKE_PTR(slot->endpoint));
     slot->generation = NULL;
     slot->config = NULL;
 }
@@ -114,6 +114,8 @@ void slot_set_generation(struct slot *slot, struct generation *generation)
     slot->generation = generation_ref(generation);
     slot->config = config_find_queue(generation->config, slot->queue);
     assert(slot->config);
+    free(slot->endpoint);
+    slot->endpoint = generation_endpoint(slot->config);
     generation_unref(old);
 }
 
@@ -132,57 +134,69 @@ void slot_ask(struct slot *slot, enum slot_wish wish, const char *why)
     slot->wish_why = why;
 }
 
-static enum slot_wish wish_of(const struct slot *slot)
+enum slot_wish slot_wish_of(const struct slot *slot)
 {
     return slot->wish > slot->context->wish ? slot->wish : slot->context->wish;
 }
 
-static const char *wish_why(const struct slot *slot)
+const char *slot_wish_why(const struct slot *slot)
 {
     return slot->wish > SLOT_WISH_RUN && slot->wish >= slot->context->wish ? slot->wish_why
                                                                            : "the service stops";
 }
 
-void slot_forgive(struct slot *slot)
+void slot_set_backoff(struct slot *slot, const struct backoff *backoff)
+{
+    unsigned int failures = slot->backoff.failures;
+
+    slot->backoff = *backoff;
+    slot->backoff.failures = failures;
+}
+
+bool slot_forgive(struct slot *slot)
 {
     if (slot->state != SLOT_GIVEN_UP)
-        return;
+        return false;
     backoff_reset(&slot->backoff);
     slot_set_state(slot, SLOT_EMPTY, "tried again");
+    return true;
 }
 
 unsigned int slot_running(const struct slot *slot)
 {
     const struct scoreboard *board = slot->context->board;
     uint64_t running, flags;
+    bool leaves = slot->state > SLOT_SERVING || slot_wish_of(slot) != SLOT_WISH_RUN;
 
     if (!slot->child || slot->board_slot < 0)
         return 0;
     running = scoreboard_counter(board, slot->board_slot, SCOREBOARD_RUNNING);
     flags = scoreboard_counter(board, slot->board_slot, SCOREBOARD_FLAGS);
-    if (slot->state > SLOT_SERVING && !(flags & SCOREBOARD_ENDS) && running < slot->told_allowed)
+    /* One that was never ready would keep the others waiting for the rest of its start. */
+    if (leaves && slot->child->ready_ms != 0 && !(flags & SCOREBOARD_ENDS) &&
+        running < slot->told_allowed)
         return slot->told_allowed;
-    return running < slot->told_concurrency ? (unsigned int)running : slot->told_concurrency;
+    return running < slot->told_most ? (unsigned int)running : slot->told_most;
 }
 
 /* ---- waiting */
 
-static bool is_due(const struct slot *slot)
+bool slot_is_due(const struct slot *slot)
 {
     return slot->deadline_ms != 0 && clock_now_ms() >= slot->deadline_ms;
 }
 
-static void wait_at_most(struct slot *slot, uint64_t wait_ms)
+void slot_wait_at_most(struct slot *slot, uint64_t wait_ms)
 {
     slot->deadline_ms = clock_now_ms() + wait_ms;
 }
 
-static void delay_restart(struct slot *slot, const char *why)
+void slot_delay_restart(struct slot *slot, const char *why)
 {
     uint64_t delay_ms = backoff_next_ms(&slot->backoff);
 
     slot_set_state(slot, SLOT_BACKOFF, why);
-    wait_at_most(slot, delay_ms);
+    slot_wait_at_most(slot, delay_ms);
     log_warn("worker.restart_delayed", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_UINT("delay_ms", delay_ms), LOG_UINT("failures", slot->backoff.failures),
              LOG_STR("why", why));
@@ -266,6 +280,28 @@ static int start_child(struct slot *slot, struct error *err)
     return result;
 }
 
+/* Tells it what has changed since it was told last. */
+static void step_tune(struct slot *slot)
+{
+    unsigned int log_level = slot->context->log_level;
+    const struct channel_frame frame = {
+        .type = CHANNEL_TUNE,
+        .tune = { .slots = slot->concurrency, .allowed = slot->allowed, .log_level = log_level }
+    };
+
+    if (slot->state > SLOT_SERVING || slot->child->channel_ended ||
+        (slot->told_concurrency == slot->concurrency && slot->told_allowed == slot->allowed &&
+         slot->told_log_level == log_level))
+        return;
+    if (child_tell(slot->child, &frame) < 0)
+        return; /* tried again by the next step; a child that never reads is found by its channel */
+    slot->told_concurrency = slot->concurrency;
+    slot->told_allowed = slot->allowed;
+    slot->told_log_level = log_level;
+    if (slot->told_most < slot->concurrency)
+        slot->told_most = slot->concurrency;
+}
+
 static void fill(struct slot *slot)
 {
     struct slot_context *context = slot->context;
@@ -274,32 +310,33 @@ static void fill(struct slot *slot)
 
     if (wait_ms > 0) {
         slot_set_state(slot, SLOT_BACKOFF, "died too often within a second");
-        wait_at_most(slot, wait_ms);
+        slot_wait_at_most(slot, wait_ms);
         return;
     }
     if (context->spawns_left == 0)
         return;
     context->spawns_left--;
     slot->kill_why = NULL;
-    slot->asked_to_leave = false;
+    slot->asked_to_leave = slot->start_bounds = false;
     if (start_child(slot, &err) < 0) {
         log_error("worker.spawn_failed", LOG_STR("queue", slot->queue),
                   LOG_UINT("slot", slot->index), LOG_STR("error", err.text));
         slot->outcome_known = true;
-        delay_restart(slot, "spawn failed");
+        slot_delay_restart(slot, "spawn failed");
         return;
     }
     slot->spawned_at_ms[slot->spawned++ % SLOT_DEATHS_KEPT] = clock_now_ms();
     slot->child_generation = slot->generation->number;
-    slot->told_concurrency = slot->told_allowed = slot->concurrency;
+    slot->told_concurrency = slot->told_allowed = slot->told_most = slot->concurrency;
     /* The level in the configuration may have been changed since by a reload. */
     slot->told_log_level = (unsigned int)slot->generation->config->log_level;
     slot_set_state(slot, SLOT_STARTING, "spawned");
-    wait_at_most(slot, context->start_timeout_ms);
+    slot_wait_at_most(slot, context->start_timeout_ms);
     log_info("worker.spawned", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_INT("pid", slot->child->pid), LOG_STR("uuid", slot->child->uuid),
              LOG_UINT("generation", slot->generation->number),
              LOG_UINT("slots", slot->concurrency));
+    step_tune(slot); /* before it fetches: it may be allowed less than it was started with */
 }
 
 static void say_ready(struct slot *slot)
@@ -324,7 +361,7 @@ static void start_killing(struct slot *slot, const char *why)
         slot->context->killed_count++;
     }
     child_signal(slot->child, SIGKILL); /* also when /proc could not be read */
-    wait_at_most(slot, slot->context->kill_again_ms);
+    slot_wait_at_most(slot, slot->context->kill_again_ms);
     log_warn("worker.killed", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_INT("pid", slot->child->pid), LOG_STR("why", why), LOG_UINT("processes", count));
 }
@@ -339,12 +376,23 @@ static void start_stopping(struct slot *slot, const char *why)
 {
     slot_set_state(slot, SLOT_STOPPING, why);
     slot->asked_to_leave = true;
-    wait_at_most(slot, slot->context->stop_grace_ms);
+    slot_wait_at_most(slot, slot->context->stop_grace_ms);
     tell(slot, &(struct channel_frame){ .type = CHANNEL_STOP });
     log_info("worker.stopping", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
              LOG_INT("pid", slot->child->pid), LOG_STR("why", why),
              LOG_UINT("grace_ms", slot->context->stop_grace_ms),
              LOG_UINT("running", slot_running(slot)));
+}
+
+static void bound_drain(struct slot *slot)
+{
+    const struct slot_context *context = slot->context;
+
+    slot->start_bounds = false;
+    slot->deadline_ms =
+        context->drain_timeout_ms > 0
+            ? slot->state_since_ms + context->drain_timeout_ms + context->drain_margin_ms
+            : 0;
 }
 
 static void start_draining(struct slot *slot)
@@ -353,162 +401,50 @@ static void start_draining(struct slot *slot)
     bool starting = slot->state == SLOT_STARTING;
     uint64_t start_deadline_ms = slot->deadline_ms;
 
-    slot_set_state(slot, SLOT_DRAINING, wish_why(slot));
+    slot_set_state(slot, SLOT_DRAINING, slot_wish_why(slot));
     slot->asked_to_leave = true;
-    if (context->drain_timeout_ms > 0)
-        wait_at_most(slot, context->drain_timeout_ms + context->drain_margin_ms);
-    if (starting && (slot->deadline_ms == 0 || start_deadline_ms < slot->deadline_ms))
+    bound_drain(slot);
+    if (starting && (slot->deadline_ms == 0 || start_deadline_ms < slot->deadline_ms)) {
+        slot->start_bounds = true; /* a drain does not lengthen the start */
         slot->deadline_ms = start_deadline_ms;
+    }
     tell(slot,
          &(struct channel_frame){ .type = CHANNEL_DRAIN, .timeout_ms = context->drain_timeout_ms });
     log_info("worker.draining", LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index),
-             LOG_INT("pid", slot->child->pid), LOG_STR("why", wish_why(slot)),
+             LOG_INT("pid", slot->child->pid), LOG_STR("why", slot_wish_why(slot)),
              LOG_UINT("timeout_ms", context->drain_timeout_ms),
              LOG_UINT("running", slot_running(slot)));
-}
-
-/* ---- the end of a child */
-
-static void log_exit(const struct slot *slot, unsigned int left_over)
-{
-    const struct child *child = slot->child;
-    const struct scoreboard *board = slot->context->board;
-    bool expected = slot->asked_to_leave && child->term_signal == 0 && child->exit_status == 0;
-
-    log_at(expected ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "worker.exited",
-           LOG_STR("queue", slot->queue), LOG_UINT("slot", slot->index), LOG_INT("pid", child->pid),
-           LOG_STR("uuid", child->uuid), LOG_STR("cause", slot->last_cause),
-           LOG_UINT("lifetime_ms", child->exited_us / 1000 - child->spawned_ms),
-           LOG_BOOL("was_ready", child->ready_ms != 0), LOG_BOOL("asked", slot->asked_to_leave),
-           LOG_STR("killed_because", slot->kill_why),
-           LOG_UINT("completed", scoreboard_counter(board, slot->board_slot, SCOREBOARD_COMPLETED)),
-           LOG_UINT("running", scoreboard_counter(board, slot->board_slot, SCOREBOARD_RUNNING)),
-           LOG_UINT("killed_left_over", left_over));
-}
-
-/* Whether a child that ended like this left jobs behind, and whether its end speaks against them: a
- * process that ended on its own, in the middle of its work, may have died of one of its jobs. */
-static void note_death(struct slot *slot)
-{
-    const struct child *child = slot->child;
-    bool clean = child->term_signal == 0 && child->exit_status == EXIT_CODE_OK;
-    /* Somebody has declared it dead and gives its jobs back already. */
-    bool fenced = child->term_signal == 0 && child->exit_status == EXIT_CODE_FENCED;
-    char cause[PROCESS_CAUSE_BYTES];
-
-    slot->last_exit_status = child->term_signal ? -1 : child->exit_status;
-    slot->died_final = child->term_signal == 0 && exit_code_is_final(child->exit_status);
-    slot->died_early = child->ready_ms == 0;
-    slot->died_owing = !clean && !fenced && !slot->died_final;
-    slot->died_counted = slot->died_owing && !slot->asked_to_leave && !slot->kill_why;
-    slot->died_us = child->exited_us;
-    (void)snprintf(slot->last_uuid, sizeof slot->last_uuid, "%s", child->uuid);
-    (void)snprintf(slot->last_cause, sizeof slot->last_cause, "%s",
-                   process_cause(child->exit_status, child->term_signal, cause));
-}
-
-/* The child is reaped: note how it ended, let go of it, and see that nothing of it lives on. */
-static void bury(struct slot *slot)
-{
-    struct child *child = slot->child;
-    unsigned int left_over = process_kill_session(child->pid, /* leader_reaped= */ true);
-
-    note_death(slot);
-    log_exit(slot, left_over);
-    slot->outcome_known = true;
-    slot->swept_session = child->pid;
-    slot_set_state(slot, SLOT_SWEEPING, "reaped");
-    slot->sweep_end_ms = clock_now_ms() + slot->context->sweep_timeout_ms;
-    slot->sweep_wait_ms = SWEEP_FIRST_MS;
-    if (left_over > 0)
-        wait_at_most(slot, slot->sweep_wait_ms);
-    slot->child = NULL;
-    child_close(child);
-}
-
-static void hand_over_jobs(struct slot *slot, bool seen_dead)
-{
-    char cause[CHANNEL_CAUSE_BYTES];
-    char *endpoint;
-
-    if (!slot->died_owing)
-        return;
-    slot->died_owing = false;
-    (void)snprintf(cause, sizeof cause, "worker %s/%u: %.120s", slot->queue, slot->index,
-                   slot->last_cause);
-    endpoint = generation_endpoint(slot->config);
-    recoveries_add(slot->context->recoveries, &(struct recovery_case){
-                                                  .uuid = slot->last_uuid,
-                                                  .queue = slot->queue,
-                                                  .endpoint = endpoint ? endpoint : "",
-                                                  .cause = slot->died_counted ? cause : "",
-                                                  .max_givebacks = slot->config->max_givebacks,
-                                                  .fence_only = !seen_dead,
-                                                  .died_us = slot->died_us,
-                                              });
-    free(endpoint);
-}
-
-static void decide_what_comes_next(struct slot *slot)
-{
-    if (wish_of(slot) != SLOT_WISH_RUN) {
-        slot_set_state(slot, SLOT_STOPPED, wish_why(slot));
-    } else if (slot->died_final) {
-        slot_set_state(slot, SLOT_GIVEN_UP, "final exit code");
-        log_error("worker.never_restarted", LOG_STR("queue", slot->queue),
-                  LOG_UINT("slot", slot->index), LOG_INT("exit_code", slot->last_exit_status),
-                  LOG_STR("exit_name", exit_code_name(slot->last_exit_status)),
-                  LOG_STR("hint", "the worker's own last line says what is wrong; correct it and "
-                                  "reload or restart the service"));
-    } else if (slot->died_early) {
-        delay_restart(slot, "died before it was ready");
-    } else {
-        slot_set_state(slot, SLOT_EMPTY, "restart at once");
-    }
-}
-
-static void end_sweep(struct slot *slot, bool seen_dead)
-{
-    hand_over_jobs(slot, seen_dead);
-    decide_what_comes_next(slot);
-}
-
-static void sweep(struct slot *slot)
-{
-    unsigned int living = process_kill_session(slot->swept_session, /* leader_reaped= */ true);
-
-    if (living > 0 && clock_now_ms() < slot->sweep_end_ms) {
-        slot->sweep_wait_ms *= 2;
-        wait_at_most(slot,
-                     slot->sweep_wait_ms < SWEEP_LAST_MS ? slot->sweep_wait_ms : SWEEP_LAST_MS);
-        return;
-    }
-    if (living > 0)
-        log_error("worker.left_over_alive", LOG_STR("queue", slot->queue),
-                  LOG_UINT("slot", slot->index), LOG_INT("session", slot->swept_session),
-                  LOG_UINT("processes", living),
-                  LOG_STR("hint", "its jobs come back when their locks expire"));
-    end_sweep(slot, living == 0);
 }
 
 /* ---- the step */
 
 static void step_without_child(struct slot *slot)
 {
-    if (slot->state == SLOT_SWEEPING && slot->deadline_ms == 0)
-        end_sweep(slot, /* seen_dead= */ true); /* nothing was left */
-    else if (slot->state == SLOT_SWEEPING && is_due(slot))
-        sweep(slot);
-    if (wish_of(slot) != SLOT_WISH_RUN) {
+    if (slot->state == SLOT_SWEEPING)
+        slot_sweep(slot);
+    if (slot_wish_of(slot) != SLOT_WISH_RUN) {
         if (slot->state == SLOT_EMPTY || slot->state == SLOT_BACKOFF ||
             slot->state == SLOT_GIVEN_UP)
-            slot_set_state(slot, SLOT_STOPPED, wish_why(slot));
+            slot_set_state(slot, SLOT_STOPPED, slot_wish_why(slot));
         return;
     }
-    if (slot->state == SLOT_BACKOFF && is_due(slot))
+    if (slot->state == SLOT_BACKOFF && slot_is_due(slot))
         slot_set_state(slot, SLOT_EMPTY, "the wait is over");
     if (slot->state == SLOT_EMPTY)
         fill(slot);
+}
+
+/* A worker leaves by itself when it hears nothing of us any more; it is given the time for that. */
+static void note_lost_channel(struct slot *slot)
+{
+    uint64_t until_ms = clock_now_ms() + slot->context->stop_grace_ms;
+
+    if (!slot->child->channel_ended || slot->channel_lost ||
+        (slot->state != SLOT_SERVING && slot->state != SLOT_DRAINING))
+        return;
+    slot->channel_lost = true;
+    if (slot->deadline_ms == 0 || until_ms < slot->deadline_ms)
+        slot->deadline_ms = until_ms;
 }
 
 /* What the child itself did. */
@@ -518,39 +454,18 @@ static void step_child(struct slot *slot)
         slot_set_state(slot, SLOT_SERVING, "ready");
         say_ready(slot);
     }
-    if (slot->state == SLOT_SERVING && slot->child->channel_ended && slot->deadline_ms == 0)
-        wait_at_most(slot, slot->context->stop_grace_ms);
-}
-
-/* Tells it what has changed since it was told last. */
-static void step_tune(struct slot *slot)
-{
-    unsigned int log_level = slot->context->log_level;
-    const struct channel_frame frame = {
-        .type = CHANNEL_TUNE,
-        .tune = { .slots = slot->concurrency, .allowed = slot->allowed, .log_level = log_level }
-    };
-
-    if (slot->state > SLOT_SERVING || slot->child->channel_ended ||
-        (slot->told_concurrency == slot->concurrency && slot->told_allowed == slot->allowed &&
-         slot->told_log_level == log_level))
-        return;
-    if (child_tell(slot->child, &frame) < 0)
-        return; /* tried again by the next step; a child that never reads is found by its channel */
-    slot->told_concurrency = slot->concurrency;
-    slot->told_allowed = slot->allowed;
-    slot->told_log_level = log_level;
+    if (slot->state == SLOT_DRAINING && slot->start_bounds && slot->child->ready_ms != 0)
+        bound_drain(slot); /* its frame had crossed ours */
+    note_lost_channel(slot);
 }
 
 static void step_deadline(struct slot *slot)
 {
-    if (!is_due(slot))
+    if (!slot_is_due(slot))
         return;
-    if (slot->state == SLOT_STARTING ||
-        (slot->state == SLOT_DRAINING && slot->child->ready_ms == 0 &&
-         clock_now_ms() - slot->child->spawned_ms >= slot->context->start_timeout_ms))
+    if (slot->state == SLOT_STARTING || (slot->state == SLOT_DRAINING && slot->start_bounds))
         start_killing(slot, "not ready in time");
-    else if (slot->state == SLOT_SERVING)
+    else if (slot->channel_lost)
         start_killing(slot, "closed its channel and lives on");
     else if (slot->state == SLOT_DRAINING)
         start_stopping(slot, "did not drain in time");
@@ -562,12 +477,12 @@ static void step_deadline(struct slot *slot)
 
 static void step_wish(struct slot *slot)
 {
-    enum slot_wish wish = wish_of(slot);
+    enum slot_wish wish = slot_wish_of(slot);
 
     if (wish == SLOT_WISH_DRAIN && (slot->state == SLOT_STARTING || slot->state == SLOT_SERVING))
         start_draining(slot);
     else if (wish == SLOT_WISH_STOP && slot->state < SLOT_STOPPING)
-        start_stopping(slot, wish_why(slot));
+        start_stopping(slot, slot_wish_why(slot));
     else if (wish == SLOT_WISH_KILL && slot->state < SLOT_KILLING)
         start_killing(slot, "kill asked");
 }
@@ -577,7 +492,7 @@ void slot_step(struct slot *slot)
     if (slot->child && slot->child->exited) {
         child_read_rest(slot->child);
         step_child(slot); /* it may have said ready just before */
-        bury(slot);
+        slot_bury(slot);
     }
     if (!slot->child) {
         step_without_child(slot);

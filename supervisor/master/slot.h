@@ -7,7 +7,8 @@
  *   serving   nothing; ends by a death, a drain or a stop. A child whose channel ends is given
  *             stop_grace_ms to be seen dead, then it is killed
  *   draining  the child's end; drain_timeout_ms + drain_margin_ms (no bound when drain_timeout_ms
- *             is 0), then stop. A child that was still starting keeps its start deadline
+ *             is 0), then stop. A child that was still starting keeps its start deadline until it
+ *             says ready; one whose channel ends is dealt with as in serving
  *   stopping  the child's end; stop_grace_ms, then kill
  *   killing   the child's end after SIGKILL to its session; repeated every kill_again_ms (a process
  *             that hangs in the kernel cannot be killed: said each time)
@@ -55,7 +56,7 @@ struct slot_context {
     struct recoveries *recoveries;
     enum slot_wish wish;       /* of all slots; the larger of this and the slot's own counts */
     unsigned int spawns_left;  /* in this turn: a spawn blocks the loop for a millisecond */
-    unsigned int killed_count; /* children that had to be killed, since the start */
+    unsigned int killed_count; /* children that had to be killed; from 0 when the service ends */
     unsigned int log_level;    /* enum log_level, for new and running children */
     uint64_t start_timeout_ms;
     uint64_t drain_timeout_ms; /* 0: no bound */
@@ -71,14 +72,16 @@ struct slot {
     struct slot_context *context;      /* borrowed */
     struct generation *generation;     /* what the next child is started with; a reference */
     const struct config_queue *config; /* of the queue, borrowed from `generation` */
-    const char *queue;                 /* its name, borrowed from the pool */
-    unsigned int index;                /* in its pool */
-    unsigned int concurrency;          /* its share of the pool's, >= 1 */
+    char *endpoint;     /* which Redis and prefix (generation_endpoint); owned; NULL: no memory */
+    const char *queue;  /* its name, borrowed from the pool */
+    unsigned int index; /* in its pool */
+    unsigned int concurrency; /* its share of the pool's, >= 1 */
     unsigned int allowed; /* jobs that it may run now: <= concurrency; less while others that ought
                              to have gone still run some (pool.h) */
     unsigned int told_concurrency, told_allowed, told_log_level; /* what the child knows */
-    enum slot_wish wish;                                         /* of this slot alone */
-    const char *wish_why;                                        /* static text, for logs */
+    unsigned int told_most; /* the largest concurrency that it was ever told */
+    enum slot_wish wish;    /* of this slot alone */
+    const char *wish_why;   /* static text, for logs */
     enum slot_state state;
     uint64_t state_since_ms;
     uint64_t deadline_ms; /* when slot_step must be called at the latest; 0: no need */
@@ -87,12 +90,14 @@ struct slot {
     struct child *child;                      /* NULL unless a process is there */
     unsigned int child_generation;            /* number of what the child was started with */
     int board_slot;                           /* in the scoreboard; -1 none */
-    const char *kill_why;   /* static text: why this child was killed; NULL: it was not */
-    bool asked_to_leave;    /* it was told to drain or stop */
-    bool outcome_known;     /* was ready or dead once: what the start of the service waits for */
-    bool ever_ready;        /* a child of this slot has said ready */
-    pid_t swept_session;    /* sweeping: whose processes are killed */
-    uint64_t sweep_end_ms;  /* sweeping: when to give up … */
+    const char *kill_why;  /* static text: why this child was killed; NULL: it was not */
+    bool asked_to_leave;   /* it was told to drain or stop */
+    bool start_bounds;     /* draining: the deadline is that of its start */
+    bool channel_lost;     /* serving, draining: its channel's end was seen; the deadline says it */
+    bool outcome_known;    /* was ready or dead once: what the start of the service waits for */
+    bool ever_ready;       /* a child of this slot has said ready */
+    pid_t swept_session;   /* sweeping: whose processes are killed */
+    uint64_t sweep_end_ms; /* sweeping: when to give up … */
     uint64_t sweep_wait_ms; /* … and how long to wait until the next look, doubling */
     bool died_final;        /* how the last child ended: with a final exit code */
     bool died_early;        /* … before it was ready */
@@ -120,10 +125,12 @@ void slot_set_generation(struct slot *slot, struct generation *generation);
 void slot_set_share(struct slot *slot, unsigned int concurrency, unsigned int allowed);
 /* Raises the wish; `why` is static text. */
 void slot_ask(struct slot *slot, enum slot_wish wish, const char *why);
-/* A given-up slot tries again (something may have been repaired). */
-void slot_forgive(struct slot *slot);
+/* How long the next waits are; how often it has failed in a row stays. */
+void slot_set_backoff(struct slot *slot, const struct backoff *backoff);
+/* A given-up slot tries again (something may have been repaired). False when it was not. */
+bool slot_forgive(struct slot *slot);
 
-/* Jobs that its process runs, as far as it says so; for a process that drains and has not yet said
+/* Jobs that its process runs, as far as it says so; for one that is to leave and has not yet said
  * that it fetches no more, as many as it may. */
 unsigned int slot_running(const struct slot *slot);
 

@@ -18,7 +18,8 @@
 #define DRAIN_MARGIN_MS  6000
 #define KILL_AGAIN_MS    5000
 #define SWEEP_TIMEOUT_MS 1000
-#define CLEAR_AGAIN_MS   20
+#define CLEAR_FIRST_MS   20 /* doubling */
+#define CLEAR_LAST_MS    1000
 #define EXTEND_EVERY_MS  1000  /* while ending: how often systemd is asked for more time … */
 #define EXTEND_BY_MS     10000 /* … and for how much, from then on */
 #define CONTROL_GROUP    "drover"
@@ -114,10 +115,9 @@ size_t supervisor_count_slots(const struct supervisor *supervisor)
     return count;
 }
 
-/* The first slot for which `each` is true, NULL when there is none. */
-static struct slot *find_slot(const struct supervisor *supervisor,
-                              bool (*each)(const struct slot *slot, const void *arg),
-                              const void *arg)
+struct slot *supervisor_find_slot(const struct supervisor *supervisor,
+                                  bool (*each)(const struct slot *slot, const void *arg),
+                                  const void *arg)
 {
     for (size_t i = 0; i < supervisor->pools_count; i++) {
         const struct pool *pool = supervisor->pools[i];
@@ -137,7 +137,7 @@ static bool has_pid(const struct slot *slot, const void *arg)
 
 static bool is_own_child(pid_t pid, void *arg)
 {
-    return find_slot(arg, has_pid, &pid) != NULL;
+    return supervisor_find_slot(arg, has_pid, &pid) != NULL;
 }
 
 static bool is_undecided(const struct slot *slot, const void *arg)
@@ -151,71 +151,12 @@ static bool ended_otherwise_than(const struct slot *slot, const void *arg)
     return slot->last_exit_status != *(const int *)arg;
 }
 
-/* ---- the dead */
-
-/* Whether the process in that slot can reach the jobs of the dead one. */
-static bool can_recover(const struct slot *slot, const struct recovery *recovery)
-{
-    char *endpoint;
-    bool same;
-
-    if (!slot->child || slot->child->exited || slot->child->channel_ended ||
-        slot->state > SLOT_DRAINING)
-        return false;
-    endpoint = generation_endpoint(slot->config);
-    same = endpoint && strcmp(endpoint, recovery->endpoint) == 0;
-    free(endpoint);
-    return same;
-}
-
-/* Smaller is better: who serves that queue already, who is ready on that Redis, who will be. */
-static unsigned int rank_helper(const struct slot *slot, const struct recovery *recovery)
-{
-    bool same_queue = strcmp(slot->queue, recovery->ask.queue) == 0;
-
-    if (slot->child->ready_ms == 0)
-        return same_queue ? 4 : 5;
-    return (same_queue ? 0U : 1U) + (slot->state == SLOT_DRAINING ? 2U : 0U);
-}
-
-static bool find_helper(const struct recovery *recovery, struct recovery_helper *out_helper,
-                        void *arg)
-{
-    const struct supervisor *supervisor = arg;
-    const struct slot *best = NULL;
-
-    for (size_t i = 0; i < supervisor->pools_count; i++) {
-        const struct pool *pool = supervisor->pools[i];
-
-        for (size_t j = 0; j < pool->count; j++) {
-            const struct slot *slot = pool->places[j].slot;
-
-            if (can_recover(slot, recovery) &&
-                (!best || rank_helper(slot, recovery) < rank_helper(best, recovery)))
-                best = slot;
-        }
-    }
-    if (!best)
-        return false;
-    *out_helper = (struct recovery_helper){ .uuid = best->child->uuid, .child = best->child };
-    return true;
-}
-
-static bool has_uuid(const struct slot *slot, const void *arg)
-{
-    return slot->child && !slot->child->exited && strcmp(slot->child->uuid, arg) == 0;
-}
-
-static bool is_there(const char *uuid, void *arg)
-{
-    return find_slot(arg, has_uuid, uuid) != NULL;
-}
-
 /* ---- the steps */
 
 static void start_ending(struct supervisor *supervisor)
 {
     supervisor->phase = PHASE_ENDING;
+    supervisor->context.killed_count = 0; /* how this end goes is what the exit code tells */
     supervisor->extend_at_ms = clock_now_ms();
     notify_stopping();
     reload_end(supervisor);
@@ -261,18 +202,32 @@ static void step_pools(struct supervisor *supervisor)
     supervisor->pools_count = kept;
 }
 
-/* No worker will ever run: the service must fail, and say so, rather than idle for ever. */
+static bool any_parked(const struct supervisor *supervisor)
+{
+    for (size_t i = 0; i < supervisor->pools_count; i++) {
+        const struct pool *pool = supervisor->pools[i];
+
+        if (!pool->removed && pool->scaled && pool->concurrency == 0)
+            return true;
+    }
+    return false;
+}
+
+/* No worker will ever run: the service must fail, and say so, rather than idle for ever. (A pool
+ * that was parked on purpose can be scaled up again.) */
 static void step_gave_up(struct supervisor *supervisor)
 {
     const int config = EXIT_CODE_CONFIG;
     size_t slots = supervisor_count_slots(supervisor);
 
     if (supervisor->phase != PHASE_RUNNING || supervisor->reload.phase != RELOAD_IDLE ||
-        slots == 0 || supervisor_count_in(supervisor, SLOT_GIVEN_UP) < slots)
+        slots == 0 || supervisor_count_in(supervisor, SLOT_GIVEN_UP) < slots ||
+        any_parked(supervisor))
         return;
     supervisor->gave_up = true;
-    supervisor->exit_code =
-        find_slot(supervisor, ended_otherwise_than, &config) ? EXIT_CODE_FAILED : EXIT_CODE_CONFIG;
+    supervisor->exit_code = supervisor_find_slot(supervisor, ended_otherwise_than, &config)
+                                ? EXIT_CODE_FAILED
+                                : EXIT_CODE_CONFIG;
     log_error("droverd.gave_up", LOG_UINT("workers", slots),
               LOG_INT("exit_code", supervisor->exit_code),
               LOG_STR("why", "every worker ended with an exit code after which a restart cannot "
@@ -297,7 +252,7 @@ static void step_systemd(struct supervisor *supervisor)
                    supervisor_count_in(supervisor, running ? SLOT_SERVING : SLOT_STOPPED), slots,
                    running ? "ready" : "stopped", supervisor->generation->number);
     notify_status(text);
-    if (supervisor->told_ready || find_slot(supervisor, is_undecided, NULL) || !running)
+    if (supervisor->told_ready || supervisor_find_slot(supervisor, is_undecided, NULL) || !running)
         return;
     supervisor->told_ready = true;
     notify_ready();
@@ -320,6 +275,7 @@ static void end(struct supervisor *supervisor)
     if (!supervisor->gave_up)
         supervisor->exit_code =
             supervisor->context.killed_count > 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+    recoveries_done(&supervisor->recoveries);
     log_info("droverd.stopped", LOG_INT("exit_code", supervisor->exit_code),
              LOG_UINT("killed", supervisor->context.killed_count));
     close_handles(supervisor);
@@ -343,6 +299,7 @@ static void step_end(struct supervisor *supervisor)
     if (supervisor->phase == PHASE_ENDING && all_at_rest(supervisor)) {
         supervisor->phase = PHASE_CLEARING;
         supervisor->deadline_ms = clock_now_ms();
+        supervisor->clear_wait_ms = CLEAR_FIRST_MS;
     }
     if (supervisor->phase != PHASE_CLEARING || clock_now_ms() < supervisor->deadline_ms)
         return;
@@ -352,7 +309,10 @@ static void step_end(struct supervisor *supervisor)
         return;
     }
     log_warn("orphan.killed", LOG_UINT("processes", living));
-    supervisor->deadline_ms = clock_now_ms() + CLEAR_AGAIN_MS;
+    supervisor->deadline_ms = clock_now_ms() + supervisor->clear_wait_ms;
+    supervisor->clear_wait_ms *= 2;
+    if (supervisor->clear_wait_ms > CLEAR_LAST_MS)
+        supervisor->clear_wait_ms = CLEAR_LAST_MS;
 }
 
 static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
@@ -398,7 +358,7 @@ static void supervisor_step(struct supervisor *supervisor)
     reload_step(supervisor);
     verbs_step(supervisor);
     step_pools(supervisor);
-    recoveries_step(&supervisor->recoveries, find_helper, is_there, supervisor);
+    recoveries_step(&supervisor->recoveries, helper_find, helper_child, supervisor);
     (void)process_reap_orphans(is_own_child, supervisor); /* the count is for tests */
     step_gave_up(supervisor);
     step_systemd(supervisor);
@@ -436,6 +396,7 @@ static int open_handles(struct supervisor *supervisor, struct error *err)
  * queues are served all the same: signals still work, and the log says it. */
 static int open_control(struct supervisor *supervisor, struct error *err)
 {
+    struct error why = { 0 };
     const struct control_options options = {
         .loop = supervisor->loop,
         .path = supervisor->generation->config->control_path,
@@ -448,10 +409,12 @@ static int open_control(struct supervisor *supervisor, struct error *err)
 
     if (supervisor->options.no_control)
         return 0;
-    result = control_open(&options, &supervisor->control, err);
-    if (result >= 0 || result == -EADDRINUSE)
-        return result;
-    log_error("control.unavailable", LOG_STR("path", options.path), LOG_STR("why", err->text),
+    result = control_open(&options, &supervisor->control, &why);
+    if (result == -EADDRINUSE)
+        return error_set(err, result, "%s", why.text);
+    if (result >= 0)
+        return 0;
+    log_error("control.unavailable", LOG_STR("path", options.path), LOG_STR("why", why.text),
               LOG_STR("hint", "drover ps, reload and scale need it; SIGHUP and SIGTERM work; see "
                               "`control` in the configuration"));
     return 0;
@@ -506,6 +469,7 @@ static int prepare(struct supervisor *supervisor, struct config *config, struct 
         result = scoreboard_new(&supervisor->board, err);
     if (result < 0)
         return result;
+    supervisor->first = generation_ref(supervisor->generation);
     set_context(supervisor, supervisor->generation->config);
     return open_pools(supervisor, err);
 }
@@ -565,5 +529,6 @@ void supervisor_free(struct supervisor *supervisor)
     reload_done(supervisor);
     scoreboard_free(supervisor->board);
     generation_unref(supervisor->generation);
+    generation_unref(supervisor->first);
     free(supervisor);
 }

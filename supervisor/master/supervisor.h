@@ -34,8 +34,8 @@ void supervisor_ask_to_reload(struct supervisor *supervisor);
 bool supervisor_has_ended(const struct supervisor *supervisor);
 
 /* After the end: EXIT_CODE_OK after a drain in which all workers ended by themselves,
- * EXIT_CODE_FAILED when some had to be killed, EXIT_CODE_CONFIG (or FAILED) when all workers were
- * given up. */
+ * EXIT_CODE_FAILED when some had to be killed in it, EXIT_CODE_CONFIG (or FAILED) when all workers
+ * were given up. */
 int supervisor_exit_code(const struct supervisor *supervisor);
 
 /* After the loop has run out. NULL is fine. */

@@ -3,6 +3,7 @@
  *   supervisor.c   step, signals, systemd, the end
  *   reload.c       a changed file: read beside the loop, compared, applied pool by pool
  *   verbs.c        what is asked over the control socket
+ *   helper.c       who gives back the jobs of the dead
  *   pool.c, slot.c, child.c, recoveries.c, generation.c, control.c  know nothing of the supervisor
  */
 #pragma once
@@ -25,6 +26,7 @@ enum reload_phase { RELOAD_IDLE, RELOAD_READING, RELOAD_APPLYING };
 struct reload_row {
     struct pool *pool;     /* NULL once it is gone */
     char *queue, *changes; /* owned */
+    char why[160];         /* it could not even be tried; "" */
     const char *kind;      /* config_diff_kind_name */
     bool told;             /* its outcome is known and was told */
 };
@@ -62,6 +64,7 @@ struct supervisor {
     struct control *control; /* NULL: no socket */
     struct slot_context context;
     struct generation *generation; /* the newest accepted one; a reference */
+    struct generation *first;      /* whose log.format and control are in force; a reference */
     struct pool **pools;
     size_t pools_count, pools_cap;
     struct reload reload;
@@ -72,8 +75,9 @@ struct supervisor {
     bool told_ready;    /* to systemd */
     bool gave_up;       /* ends because no worker will ever run */
     uint64_t started_ms;
-    uint64_t extend_at_ms; /* ending: when to tell systemd again */
-    uint64_t deadline_ms;  /* clearing: when to look again */
+    uint64_t extend_at_ms;  /* ending: when to tell systemd again */
+    uint64_t deadline_ms;   /* clearing: when to look again … */
+    uint64_t clear_wait_ms; /* … and how long to wait after that, doubling */
     int exit_code;
 };
 
@@ -83,8 +87,16 @@ struct pool *supervisor_find_pool(const struct supervisor *supervisor, const cha
 /* Makes room for one more; takes the pool, on failure too. */
 MUST_CHECK int supervisor_add_pool(struct supervisor *supervisor, struct pool *pool,
                                    struct error *err);
+/* The first slot for which `each` is true, NULL when there is none. */
+struct slot *supervisor_find_slot(const struct supervisor *supervisor,
+                                  bool (*each)(const struct slot *slot, const void *arg),
+                                  const void *arg);
 size_t supervisor_count_in(const struct supervisor *supervisor, enum slot_state state);
 size_t supervisor_count_slots(const struct supervisor *supervisor);
+
+/* helper.c: for recoveries_step, with the supervisor as arg. */
+recovery_find_cb helper_find;
+recovery_child_cb helper_child;
 
 /* reload.c */
 void reload_ask(struct supervisor *supervisor);

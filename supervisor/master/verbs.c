@@ -24,6 +24,12 @@ static json_t *text_json(const char *text)
     return json_stringn(text, text_utf8_prefix(text, strlen(text)));
 }
 
+/* A number of a child; what JSON's integers cannot hold is shown as the largest that they can. */
+static json_int_t number(uint64_t value)
+{
+    return value < INT64_MAX ? (json_int_t)value : INT64_MAX;
+}
+
 static uint64_t age_ms(uint64_t boot_ms)
 {
     uint64_t now_ms = clock_boot_ms();
@@ -43,7 +49,7 @@ static json_t *jobs_json(const struct scoreboard_view *view)
                                     json_pack("{s:o, s:o, s:I, s:I, s:i}", "id", text_json(job->id),
                                               "type", text_json(job->type), "age_ms",
                                               (json_int_t)age_ms(job->started_boot_ms), "attempt",
-                                              (json_int_t)job->attempt, "pid", (int)job->pid));
+                                              number(job->attempt), "pid", (int)job->pid));
     }
     return jobs;
 }
@@ -64,7 +70,7 @@ static void add_counters(json_t *row, const struct scoreboard_view *view)
 
     for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
         (void)json_object_set_new(row, counters[i].name,
-                                  json_integer((json_int_t)view->counters[counters[i].counter]));
+                                  json_integer(number(view->counters[counters[i].counter])));
     (void)json_object_set_new(row, "redis_up", json_boolean(flags & SCOREBOARD_REDIS_UP));
     (void)json_object_set_new(row, "paused", json_boolean(flags & SCOREBOARD_PAUSED));
     (void)json_object_set_new(row, "maxed", json_boolean(flags & SCOREBOARD_MAXED));
@@ -78,7 +84,8 @@ static json_t *worker_json(const struct slot *slot, const struct scoreboard_view
     json_t *row =
         json_pack("{s:i, s:s, s:I, s:s, s:I, s:s, s:I, s:s, s:o, s:o, s:o, s:o}", "pid",
                   slot->child ? (int)slot->child->pid : 0, "queue", slot->queue, "slot",
-                  (json_int_t)slot->index, "state", slot_state_name(slot->state), "generation",
+                  (json_int_t)slot->index, "state",
+                  scoreboard_state_name((enum scoreboard_state)view->master.state), "generation",
                   (json_int_t)slot->child_generation, "uuid",
                   slot->child ? slot->child->uuid : slot->last_uuid, "spawned_at_ms",
                   (json_int_t)view->master.spawned_at_ms, "role", "worker", "jobs", jobs_json(view),
@@ -118,9 +125,9 @@ static void add_slot_row(struct supervisor *supervisor, struct control_request *
 static json_t *recovery_json(const struct recovery *recovery)
 {
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:b}", "uuid", recovery->ask.uuid, "queue",
-                     recovery->ask.queue, "cause", recovery->ask.cause, "since_ms",
-                     (json_int_t)(clock_now_ms() - recovery->since_ms), "asked",
-                     (json_int_t)recovery->asks, "fence_only", recovery->ask.fence_only != 0);
+                     recovery->ask.queue, "cause", recovery->end, "since_ms",
+                     (json_int_t)recovery->since_at_ms, "asked", (json_int_t)recovery->asks,
+                     "fence_only", recovery->ask.fence_only != 0);
 }
 
 static bool wants_queue(const struct control_request *request, const char *queue)
@@ -180,18 +187,21 @@ static void on_status(struct control_request *request, void *arg)
                   supervisor->options.file ? supervisor->options.file : "", "queues",
                   (json_int_t)supervisor->generation->config->queues_count, "workers",
                   (json_int_t)supervisor_count_slots(supervisor), "serving",
-                  (json_int_t)supervisor_count_in(supervisor, SLOT_SERVING), "pending_recoveries",
-                  pending, "recovered", "processes", (json_int_t)supervisor->recoveries.done,
-                  "given_back", (json_int_t)supervisor->recoveries.given_back, "failed",
+                  (json_int_t)supervisor_count_in(supervisor, SLOT_SERVING), "recoveries", pending,
+                  "recovered", "processes", (json_int_t)supervisor->recoveries.done, "given_back",
+                  (json_int_t)supervisor->recoveries.given_back, "failed",
                   (json_int_t)supervisor->recoveries.failed));
     control_request_end(request, NULL);
 }
 
 static void on_version(struct control_request *request, void *arg)
 {
-    (void)arg;
-    control_request_end(request, json_pack("{s:s, s:i, s:i}", "drover", DROVER_VERSION, "protocol",
-                                           CONTROL_VERSION, "pid", (int)getpid()));
+    const struct supervisor *supervisor = arg;
+
+    control_request_end(request,
+                        json_pack("{s:i, s:s, s:i, s:I}", "pid", (int)getpid(), "version",
+                                  DROVER_VERSION, "protocol", CONTROL_VERSION, "generation",
+                                  (json_int_t)supervisor->generation->number));
 }
 
 /* ---- reload, scale */

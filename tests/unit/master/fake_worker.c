@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,6 +37,7 @@ struct wire {
 static const char *queue = "", *slot = "", *uuid = "", *generation = "", *slots = "", *board = "";
 static struct scoreboard_slot *row;
 static unsigned int recoveries_failed;
+static bool drained; /* before it was ready */
 
 /* A queue called "serve.b" behaves like "serve". */
 static bool is_called(const char *name)
@@ -81,6 +83,28 @@ static void note(const char *text)
     (void)close(fd);
 }
 
+static void fail(const char *what)
+{
+    (void)fprintf(stderr, "fake worker: %s\n", what);
+    _exit(EXIT_CODE_CONFIG);
+}
+
+/* A number that the test writes into NAME.GENERATION beside the file of what was heard, and may
+ * change; 0 while there is none. */
+static unsigned int told_by_test(const char *name)
+{
+    const char *path = getenv("DROVER_TEST_HEARD");
+    struct buf text = BUF_INIT(64);
+    char at[256];
+    unsigned int number = 0;
+
+    (void)snprintf(at, sizeof at, "%s.%s.%s", path ? path : "", name, generation);
+    if (fd_read_file(at, &text, NULL) == 0)
+        number = (unsigned int)strtoul(buf_text(&text), NULL, 10);
+    buf_done(&text);
+    return number;
+}
+
 static void recover(const struct channel_recover *ask)
 {
     struct wire answer = make_frame(CHANNEL_RECOVERED, sizeof(struct channel_recovered));
@@ -110,15 +134,19 @@ static void tune(const struct channel_tune *told)
     note(text);
 }
 
-/* Returns the next frame's type; leaves when the master is gone. */
-static unsigned int hear(void)
+/* Returns the next frame's type, 0 when none has come within wait_ms (-1: for ever); leaves when
+ * the master is gone. */
+static unsigned int hear_for(int wait_ms)
 {
     for (;;) {
         struct pollfd wait = { .fd = CHANNEL_FD, .events = POLLIN };
         struct wire frame;
         ssize_t got;
+        int ready = poll(&wait, 1, wait_ms);
 
-        if (poll(&wait, 1, -1) < 0)
+        if (ready == 0)
+            return 0;
+        if (ready < 0)
             continue;
         got = recv(CHANNEL_FD, &frame, sizeof frame, MSG_DONTWAIT);
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
@@ -132,6 +160,71 @@ static unsigned int hear(void)
     }
 }
 
+static unsigned int hear(void)
+{
+    return hear_for(-1);
+}
+
+/* Runs as many jobs as the test says, until it was told to leave and runs none any more. */
+static void hold(void)
+{
+    bool leaves = false;
+
+    for (;;) {
+        unsigned int type = hear_for(5), running = told_by_test("running");
+
+        if (type == CHANNEL_STOP)
+            break;
+        scoreboard_set(row, SCOREBOARD_RUNNING, running);
+        if (type == CHANNEL_DRAIN) {
+            leaves = true;
+            note("drain");
+        }
+        if (leaves && !is_called("hold-open"))
+            scoreboard_set(row, SCOREBOARD_FLAGS, SCOREBOARD_ENDS);
+        if (leaves && running == 0 && told_by_test("stay") == 0)
+            break;
+    }
+    _exit(EXIT_CODE_OK);
+}
+
+/* What `ps` shows of it, odd things too. */
+static void show_jobs(void)
+{
+    static const char odd[] = "caf\xc3\xa9 \"\\\n\x01 \xff after";
+
+    scoreboard_set(row, SCOREBOARD_FLAGS, SCOREBOARD_REDIS_UP | SCOREBOARD_PAUSED);
+    scoreboard_set(row, SCOREBOARD_RUNNING, 3);
+    scoreboard_set(row, SCOREBOARD_JOB_SLOTS, 5);
+    scoreboard_set(row, SCOREBOARD_COMPLETED, 41);
+    scoreboard_set(row, SCOREBOARD_WAITING, UINT64_MAX); /* a lie */
+    for (int i = 0; i < 100; i++)
+        scoreboard_count_time(row, SCOREBOARD_RUN_US, i < 98 ? 1000 : 1000000);
+    scoreboard_job_set_pid(row, scoreboard_job_begin(row, "17", 2, "mail", 4, 2), 4711);
+    (void)scoreboard_job_begin(row, odd, sizeof odd - 1, "", 0, UINT64_MAX);
+    for (int i = 2; i < SCOREBOARD_JOBS + 3; i++)
+        (void)scoreboard_job_begin(row, odd, sizeof odd - 1, odd, sizeof odd - 1, 1);
+}
+
+/* All pages of its own half, by another mapping than the library's. */
+static void write_garbage(void)
+{
+    size_t master_bytes = 4096, slot_bytes = 28672; /* docs/protocols/scoreboard.md */
+    size_t at = 8192 + (size_t)atoi(board) * slot_bytes + master_bytes;
+    unsigned char *child = mmap(NULL, slot_bytes - master_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                                CHANNEL_SCOREBOARD_FD, (off_t)at);
+
+    if (child == MAP_FAILED)
+        fail("map the scoreboard");
+    for (size_t i = 0; i < slot_bytes - master_bytes; i++)
+        child[i] = (unsigned char)(i * 7 + i / 251);
+    for (size_t i = 4096; i < slot_bytes - master_bytes; i += 160) { /* rows that look whole */
+        memset(child + i, 0xff, 160);
+        memcpy(child + i, &(uint32_t[]){ 2, 1 }, 8);
+    }
+    note("garbage written");
+}
+
 static void serve(void)
 {
     unsigned int type;
@@ -142,23 +235,12 @@ static void serve(void)
             scoreboard_set(row, SCOREBOARD_FLAGS, SCOREBOARD_ENDS);
     } while ((type == CHANNEL_DRAIN && is_called("ignore-drain")) || is_called("ignore-all"));
     note(type == CHANNEL_DRAIN ? "drain" : "stop");
-    if (is_called("busy")) { /* its two jobs take a second to end */
-        (void)poll(NULL, 0, 500);
-        scoreboard_set(row, SCOREBOARD_RUNNING, 1);
-        (void)poll(NULL, 0, 500);
-    }
     /* More than the master reads in a turn of its loop: the last one is read after the death. */
     for (int i = 0; i < 100 && is_called("many-frames"); i++)
         say(CHANNEL_READY);
     scoreboard_set(row, SCOREBOARD_RUNNING, 0);
     scoreboard_set(row, SCOREBOARD_COMPLETED, 3);
     _exit(EXIT_CODE_OK);
-}
-
-static void fail(const char *what)
-{
-    (void)fprintf(stderr, "fake worker: %s\n", what);
-    _exit(EXIT_CODE_CONFIG);
 }
 
 static void check_descriptors(void)
@@ -265,6 +347,18 @@ static unsigned int starts_so_far(void)
     return count;
 }
 
+/* Until the test says so; a stop ends it. Whether it was told to drain meanwhile. */
+static void wait_until(const char *name)
+{
+    while (told_by_test(name) == 0) {
+        unsigned int type = hear_for(5);
+
+        if (type == CHANNEL_STOP)
+            _exit(EXIT_CODE_OK);
+        drained = drained || type == CHANNEL_DRAIN;
+    }
+}
+
 static void before_ready(int argc, char **argv)
 {
     if (is_called("inspect")) {
@@ -276,7 +370,7 @@ static void before_ready(int argc, char **argv)
         _exit(EXIT_CODE_UNAVAILABLE);
     if (is_called("late-start") && starts_so_far() % 3 != 0)
         _exit(EXIT_CODE_UNAVAILABLE);
-    if (is_called("exit-78"))
+    if (is_called("exit-78") || (is_called("exit-78-until") && told_by_test("good") == 0))
         _exit(EXIT_CODE_CONFIG);
     if (is_called("exit-64"))
         _exit(EXIT_CODE_USAGE);
@@ -284,6 +378,8 @@ static void before_ready(int argc, char **argv)
         (void)raise(SIGUSR1); /* no sanitizer catches it */
     if (is_called("never-ready") || is_called("deaf"))
         (void)signal(SIGTERM, SIG_IGN);
+    if (is_called("wait-ready"))
+        wait_until("ready");
     while (is_called("never-ready") ||
            (is_called("never-ready-again") && strcmp(generation, "1") != 0))
         (void)hear();
@@ -293,6 +389,8 @@ static void before_ready(int argc, char **argv)
 
 static void after_ready(void)
 {
+    if (is_called("ready-and-64"))
+        _exit(EXIT_CODE_USAGE);
     if (is_called("ready-and-die"))
         _exit(EXIT_CODE_SOFTWARE);
     if (is_called("die-late")) {
@@ -309,7 +407,21 @@ static void after_ready(void)
         start_handler(false);
     if (is_called("escaped-handler"))
         start_handler(true);
-    if (is_called("close-channel")) {
+    if (drained) {
+        wait_until("leave");
+        _exit(EXIT_CODE_OK);
+    }
+    if (is_called("hold") || is_called("hold-open"))
+        hold();
+    if (is_called("garbage"))
+        write_garbage();
+    if (is_called("show-jobs"))
+        show_jobs();
+    if (is_called("deaf-drain")) { /* loses its channel when it is told to drain */
+        while (hear() != CHANNEL_DRAIN)
+            ;
+    }
+    if (is_called("close-channel") || is_called("deaf-drain")) {
         (void)close(CHANNEL_FD);
         (void)poll(NULL, 0, 60000);
     }
@@ -322,7 +434,6 @@ int main(int argc, char **argv)
     read_arguments(argc, argv);
     if (scoreboard_attach(CHANNEL_SCOREBOARD_FD, atoi(board), uuid, &row, &err) < 0)
         row = NULL;
-    scoreboard_set(row, SCOREBOARD_RUNNING, is_called("busy") ? 2 : 0);
     before_ready(argc, argv);
     say(CHANNEL_READY);
     after_ready();

@@ -1,6 +1,8 @@
 #include "tests/unit/master/master_rig.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -40,19 +42,36 @@ void rig_init(void)
     rig.restart_first = "20ms";
     rig.restart_max = "100ms";
     rig.log_level = "debug";
+    rig.log_format = "json";
+    rig.top = "";
     rig.options = (struct supervisor_options){ .file = rig.file, .worker_path = FAKE_WORKER };
+}
+
+/* What tell_workers has written. */
+static void forget_told(void)
+{
+    DIR *folder = opendir(rig.folder);
+    const struct dirent *entry;
+
+    cr_assert(folder);
+    while ((entry = readdir(folder))) {
+        if (strncmp(entry->d_name, "heard.", strlen("heard.")) == 0)
+            cr_assert(unlinkat(dirfd(folder), entry->d_name, 0) == 0);
+    }
+    (void)closedir(folder);
 }
 
 void rig_done(void)
 {
     (void)unlink(rig.file);
     (void)unlink(rig.heard);
+    forget_told();
     buf_done(&rig.queues);
     if (rig.supervisor && !supervisor_has_ended(rig.supervisor))
         return; /* the test has failed; its workers leave at the end of file */
-    supervisor_free(rig.supervisor);
     uv_close((uv_handle_t *)&tick, NULL);
     (void)uv_run(&rig.loop, UV_RUN_DEFAULT);
+    supervisor_free(rig.supervisor);
     cr_expect(uv_loop_close(&rig.loop) == 0, "everything on the loop was closed");
     cr_expect(access(rig.control, F_OK) < 0, "the control socket is gone");
     cr_expect(rmdir(rig.folder) == 0, "nothing is left in the folder: %s", strerror(errno));
@@ -84,12 +103,13 @@ void rig_write(void)
 
     cr_assert(buf_printf(&text,
                          "control: %s\n"
-                         "log: {level: %s, format: json}\n"
+                         "log: {level: %s, format: %s}\n"
                          "stop: {drain_timeout: %s}\n"
                          "start: {timeout: %s, restart_first: %s, restart_max: %s}\n"
-                         "queues:\n%s",
-                         rig.control, rig.log_level, rig.drain_timeout, rig.start_timeout,
-                         rig.restart_first, rig.restart_max, buf_text(&rig.queues)) == 0);
+                         "%squeues:\n%s",
+                         rig.control, rig.log_level, rig.log_format, rig.drain_timeout,
+                         rig.start_timeout, rig.restart_first, rig.restart_max, rig.top,
+                         buf_text(&rig.queues)) == 0);
     rig_write_text(buf_text(&text));
     buf_done(&text);
 }
@@ -152,6 +172,25 @@ size_t count_lines(const char *event)
     return count;
 }
 
+size_t line_number(const char *event, size_t n)
+{
+    struct buf text = BUF_INIT(64 << 20);
+    const char *at;
+    char wanted[128];
+    size_t number = 0;
+
+    (void)snprintf(wanted, sizeof wanted, "\"event\":\"%s\"", event);
+    cr_assert(lseek(log_fd, 0, SEEK_SET) == 0 && fd_read_all(log_fd, &text, NULL) == 0);
+    at = strstr(buf_text(&text), wanted);
+    for (size_t i = 0; at && i < n; i++)
+        at = strstr(at + 1, wanted);
+    cr_assert(at, "line %zu of %s", n, event);
+    for (const char *c = buf_text(&text); c < at; c++)
+        number += *c == '\n';
+    buf_done(&text);
+    return number;
+}
+
 long long number_of(const char *event, size_t n, const char *field)
 {
     json_t *line = find_line(event, n);
@@ -192,6 +231,55 @@ size_t count_heard(const char *text)
         count = count_in_text(buf_text(&heard), text);
     buf_done(&heard);
     return count;
+}
+
+void tell_workers(const char *name, unsigned int generation, unsigned int number)
+{
+    char path[160], aside[176];
+    FILE *file;
+
+    (void)snprintf(path, sizeof path, "%s.%s.%u", rig.heard, name, generation);
+    (void)snprintf(aside, sizeof aside, "%s~", path);
+    file = fopen(aside, "we");
+    cr_assert(file && fprintf(file, "%u", number) > 0 && fclose(file) == 0);
+    cr_assert(rename(aside, path) == 0);
+}
+
+/* ---- what there is */
+
+struct pool *pool_of(const char *queue)
+{
+    struct pool *pool = supervisor_find_pool(rig.supervisor, queue);
+
+    cr_assert(pool, "a pool of %s", queue);
+    return pool;
+}
+
+struct slot *slot_of(const char *queue, unsigned int index)
+{
+    const struct pool *pool = pool_of(queue);
+    struct slot *slot = NULL;
+
+    for (size_t i = 0; i < pool->count; i++) {
+        if (pool->places[i].role == POOL_CURRENT && pool->places[i].slot->index == index)
+            slot = pool->places[i].slot;
+    }
+    cr_assert(slot, "slot %u of %s", index, queue);
+    return slot;
+}
+
+pid_t pid_of(const char *queue, unsigned int index)
+{
+    const struct slot *slot = slot_of(queue, index);
+
+    return slot->child ? slot->child->pid : 0;
+}
+
+void kill_worker(const char *queue, unsigned int index, int number)
+{
+    pid_t pid = pid_of(queue, index);
+
+    cr_assert(pid > 0 && kill(pid, number) == 0, "worker %u of %s", index, queue);
 }
 
 /* ---- running */
@@ -237,4 +325,32 @@ int run_to_the_end(void)
     (void)uv_run(&rig.loop, UV_RUN_NOWAIT);
     cr_expect(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "no child is left");
     return supervisor_exit_code(rig.supervisor);
+}
+
+void run_turns(unsigned int turns)
+{
+    for (unsigned int i = 0; i < turns; i++)
+        (void)uv_run(&rig.loop, UV_RUN_ONCE);
+}
+
+static size_t reloads_over(void)
+{
+    return count_lines("reload.done") + count_lines("reload.refused");
+}
+
+void rig_reload(void)
+{
+    size_t before = reloads_over();
+    uint64_t end_ms = clock_now_ms() + PATIENCE_MS;
+
+    rig_write();
+    supervisor_ask_to_reload(rig.supervisor);
+    while (reloads_over() == before)
+        turn(end_ms, "the reload is over");
+}
+
+void rig_end(void)
+{
+    supervisor_ask_to_end(rig.supervisor);
+    cr_expect(run_to_the_end() == EXIT_CODE_OK);
 }

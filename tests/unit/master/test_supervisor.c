@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -307,6 +309,145 @@ Test(supervisor, a_drain_does_not_lengthen_the_start)
     clock_shift_for_tests(5000);
     cr_expect(run_to_the_end() == EXIT_CODE_FAILED);
     expect_text("worker.killed", 0, "why", "not ready in time");
+}
+
+/* Its word crossed the order to drain: then it has the time of a drain, not what was left of its
+ * start. */
+Test(supervisor, a_worker_that_becomes_ready_when_it_is_told_to_drain_may_drain)
+{
+    rig.start_timeout = "5000ms";
+    rig.drain_timeout = "600000ms";
+    rig_queue("wait-ready", "");
+    rig_start();
+    run_until("worker.spawned", 1);
+    supervisor_ask_to_end(rig.supervisor);
+    run_until("worker.draining", 1);
+    tell_workers("ready", 1, 1);
+    while (slot_of("wait-ready", 0)->child->ready_ms == 0)
+        run_turns(1);
+    clock_shift_for_tests(6000);
+    run_turns(10);
+    cr_expect(count_lines("worker.killed") == 0 && count_lines("worker.stopping") == 0);
+    tell_workers("leave", 1, 1);
+    cr_expect(run_to_the_end() == EXIT_CODE_OK);
+}
+
+/* It cannot be told anything any more; without a bound the end of the service would never come. */
+Test(supervisor, a_worker_that_loses_its_channel_while_it_drains_is_ended)
+{
+    rig.options.stop_grace_ms = 50;
+    rig.drain_timeout = "none";
+    rig_queue("deaf-drain", "");
+    rig_start();
+    run_until("worker.ready", 1);
+    supervisor_ask_to_end(rig.supervisor);
+    cr_expect(run_to_the_end() == EXIT_CODE_FAILED);
+    cr_expect(count_lines("worker.stopping") == 0, "it would not hear of it");
+    expect_text("worker.killed", 0, "why", "closed its channel and lives on");
+}
+
+/* Only kills of the end itself speak against it. */
+Test(supervisor, a_kill_in_the_middle_of_its_life_does_not_fail_the_service)
+{
+    rig_queue("wait-ready", "");
+    rig_start();
+    run_until("worker.spawned", 1);
+    clock_shift_for_tests(10000);
+    run_until("worker.killed", 1);
+    tell_workers("ready", 1, 1);
+    run_until("worker.ready", 1);
+    rig_end();
+    cr_expect(number_of("droverd.stopped", 0, "killed") == 0);
+}
+
+/* The pidfd stays readable; without an answer the master would spin. */
+Test(supervisor, a_worker_that_somebody_else_has_reaped_is_replaced)
+{
+    rig_queue("serve", "");
+    rig_start();
+    run_until("worker.ready", 1);
+    kill_worker("serve", 0, SIGKILL);
+    cr_assert(waitpid(pid_of("serve", 0), NULL, 0) == pid_of("serve", 0));
+    run_until("worker.ready", 2);
+    expect_text("worker.exited", 0, "cause", "exit -1");
+    rig_end();
+}
+
+static void limit_descriptors_to_two_more(struct rlimit *out_before)
+{
+    int fds[3];
+    struct rlimit limit;
+
+    for (int i = 0; i < 3; i++)
+        cr_assert((fds[i] = dup(STDERR_FILENO)) >= 0);
+    for (int i = 0; i < 3; i++)
+        (void)close(fds[i]);
+    cr_assert(getrlimit(RLIMIT_NOFILE, out_before) == 0);
+    limit = *out_before;
+    limit.rlim_cur = (rlim_t)fds[2];
+    cr_assert(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+/* The channel can be made, the process is started, and then there is nothing to watch it with. */
+Test(supervisor, a_process_that_cannot_be_watched_does_not_live)
+{
+    struct rlimit before;
+
+    rig_queue("serve", "");
+    rig_start();
+    limit_descriptors_to_two_more(&before);
+    run_until("worker.restart_delayed", 3);
+    cr_assert(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    expect_text("worker.spawn_failed", 0, "error", "pidfd_open: Too many open files");
+    cr_expect(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "no child is left");
+    run_until("worker.ready", 1);
+    rig_end();
+}
+
+/* Nothing but events wakes it. */
+Test(supervisor, sleeps_while_there_is_nothing_to_do)
+{
+    rig_queue("serve", "concurrency: 3, processes: 2");
+    rig_start();
+    run_until("pool.ready", 1);
+    while (pool_of("serve")->balance_ms != 0)
+        run_turns(1);
+    run_turns(2);
+    cr_expect(!uv_is_active((uv_handle_t *)&rig.supervisor->timer));
+    rig_end();
+}
+
+Test(supervisor, a_second_one_on_the_same_socket_does_not_start)
+{
+    struct config_report report;
+    struct config *config = NULL;
+    struct supervisor *second = NULL;
+    struct error err = { 0 };
+    uv_loop_t loop;
+
+    rig_queue("serve", "");
+    rig_start();
+    run_until("worker.ready", 1);
+    cr_assert(config_load(rig.file, NULL, 0, &config, &report) == 0);
+    config_report_done(&report);
+    cr_assert(uv_loop_init(&loop) == 0);
+    cr_expect(supervisor_open(&loop, &rig.options, config, &second, &err) == -EADDRINUSE);
+    cr_expect(!second && strstr(err.text, rig.control), "%s", err.text);
+    cr_expect(uv_loop_close(&loop) == 0, "it left nothing on the loop");
+    cr_expect(count_lines("worker.spawned") == 1);
+    rig_end();
+}
+
+/* The queues are served all the same. */
+Test(supervisor, runs_without_its_control_socket)
+{
+    cr_assert(mkdir(rig.control, 0700) == 0);
+    rig_queue("serve", "");
+    rig_start();
+    run_until("worker.ready", 1);
+    expect_text("control.unavailable", 0, "level", "error");
+    rig_end();
+    cr_expect(rmdir(rig.control) == 0, "it is still there, as it was");
 }
 
 /* What systemd would hear, on a socket of the test. */
