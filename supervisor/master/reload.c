@@ -143,7 +143,7 @@ static void refuse(struct supervisor *supervisor, const char *why)
     log_error("reload.refused", LOG_STR("file", supervisor->options.file), LOG_STR("why", why),
               LOG_UINT("errors", errors), LOG_UINT("generation", supervisor->generation->number));
     tell_systemd(supervisor);
-    fail_askers(reload, supervisor, errors > 0 ? EXIT_CODE_CONFIG : EXIT_CODE_FAILED, why);
+    fail_askers(reload, supervisor, EXIT_CODE_FAILED, why);
     end_reload(supervisor);
 }
 

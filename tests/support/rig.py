@@ -104,7 +104,7 @@ class Droverd:
                 rows.append(packet["row"])
 
     def pending_recoveries(self):
-        return self.ask("status")[0][0]["pending_recoveries"]
+        return self.ask("status")[0][0]["recoveries"]
 
     def _collect(self):
         for raw in self.process.stderr:

@@ -208,7 +208,7 @@ Test(reload, a_broken_file_changes_nothing_and_says_where)
     rig_write_text("queues:\n  serve: {handler: noop, concurency: 7}\n");
     end = client_ask("\"verb\":\"reload\"", &rows);
     cr_expect(json_is_false(json_object_get(end, "ok")));
-    cr_expect(integer_of(end, "code") == EXIT_CODE_CONFIG && integer_of(end, "generation") == 1);
+    cr_expect(integer_of(end, "code") == EXIT_CODE_FAILED && integer_of(end, "generation") == 1);
     cr_expect_str_eq(text_of(end, "error"), "1 error in the file; nothing was changed");
     finding = json_array_get(json_object_get(end, "findings"), 0);
     cr_expect(integer_of(finding, "line") == 2 &&
