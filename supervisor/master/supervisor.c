@@ -355,9 +355,11 @@ static void supervisor_step(struct supervisor *supervisor)
     if (supervisor->phase == PHASE_ENDED)
         return;
     step_asked(supervisor);
-    reload_step(supervisor);
-    verbs_step(supervisor);
     step_pools(supervisor);
+    /* After the pools, whose outcomes it waits for: no other event may come to look again. */
+    reload_step(supervisor);
+    if (verbs_step(supervisor)) /* what has waited for the reload */
+        step_pools(supervisor);
     recoveries_step(&supervisor->recoveries, helper_find, helper_child, supervisor);
     (void)process_reap_orphans(is_own_child, supervisor); /* the count is for tests */
     step_gave_up(supervisor);

@@ -113,6 +113,7 @@ void reload_done(struct supervisor *supervisor);
 /* verbs.c */
 extern const struct control_verb supervisor_verbs[];
 extern const size_t supervisor_verbs_count;
-/* Requests to scale that had to wait for a reload. */
-void verbs_step(struct supervisor *supervisor);
+/* Requests to scale that had to wait for a reload. True when there was one: the pools must be
+ * stepped. */
+bool verbs_step(struct supervisor *supervisor);
 void verbs_end(struct supervisor *supervisor);

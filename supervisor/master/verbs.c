@@ -274,15 +274,16 @@ static void on_scale(struct control_request *request, void *arg)
         supervisor->scales[supervisor->scales_count++] = request;
 }
 
-void verbs_step(struct supervisor *supervisor)
+bool verbs_step(struct supervisor *supervisor)
 {
     size_t count = supervisor->scales_count;
 
     if (supervisor->reload.phase != RELOAD_IDLE)
-        return;
+        return false;
     supervisor->scales_count = 0;
     for (size_t i = 0; i < count; i++)
         scale(supervisor, supervisor->scales[i]);
+    return count > 0;
 }
 
 void verbs_end(struct supervisor *supervisor)

@@ -596,3 +596,18 @@ Test(reload, systemd_hears_of_its_beginning_and_its_end)
     (void)close(fd);
     cr_expect(unlink(address.sun_path) == 0);
 }
+
+/* No event comes after the last one that a reload waits for, so it must be looked at in that turn. */
+Test(reload, ends_in_the_turn_in_which_its_last_worker_is_ready)
+{
+    rig_queue("serve", "");
+    rig_start();
+    run_until("droverd.ready", 1);
+    rig_queue("serve.b", "");
+    rig_write();
+    supervisor_ask_to_reload(rig.supervisor);
+    run_until("worker.ready", 2);
+    cr_expect(count_lines("reload.done") == 1);
+    supervisor_ask_to_end(rig.supervisor);
+    cr_expect(run_to_the_end() == EXIT_CODE_OK);
+}
