@@ -20,7 +20,7 @@ struct adopt_call {
     struct queue *queue;
     queue_adopt_cb *on_done;
     void *arg;
-    char uuid[40];
+    struct fetcher *fetcher; /* borrowed: each call has a number of its own */
     uint64_t lock_ms;
     size_t calls, want; /* want: of all calls together */
     uint64_t given_back;
@@ -73,15 +73,16 @@ static int send_adopt(struct adopt_call *call, redisReply *const *anchors, size_
     int code = queue_walk_check_calls(call->calls++, err);
 
     if (code == 0)
-        code = queue_args_begin(queue, QUEUE_ARGS_STANDARD + 6 + 2 * known + count, err);
+        code = queue_args_begin(queue, QUEUE_ARGS_STANDARD + 7 + 2 * known + count, err);
     if (code < 0)
         return code;
     queue_args_add_standard(queue);
     queue_args_add_uint(queue, clock_wall_ms());
-    queue_args_add_text(queue, call->uuid);
+    queue_args_add_text(queue, call->fetcher->uuid);
     queue_args_add_uint(queue, call->lock_ms);
     queue_args_add_uint(queue, call->want - call->jobs_count);
     queue_args_add_uint(queue, QUEUE_WALK_PIECE);
+    queue_args_add_uint(queue, ++call->fetcher->calls);
     add_known(queue, call);
     queue_args_add_elements(queue, anchors, count);
     return queue_args_run(queue, &queue_script_adopt, QUEUE_KEY_COUNT, on_adopted, call, err);
@@ -158,7 +159,7 @@ static struct adopt_call *new_call(const struct job *const *known, size_t known_
     return TAKE_PTR(call);
 }
 
-int queue_adopt(struct queue *queue, const struct fetcher *fetcher, const struct job *const *known,
+int queue_adopt(struct queue *queue, struct fetcher *fetcher, const struct job *const *known,
                 size_t known_count, size_t want, queue_adopt_cb *on_done, void *arg,
                 struct error *err)
 {
@@ -173,7 +174,7 @@ int queue_adopt(struct queue *queue, const struct fetcher *fetcher, const struct
     call->queue = queue;
     call->on_done = on_done;
     call->arg = arg;
-    memcpy(call->uuid, fetcher->uuid, sizeof(call->uuid));
+    call->fetcher = fetcher;
     call->lock_ms = fetcher->lock_ms;
     call->want = want < QUEUE_ADOPT_MAX ? want : QUEUE_ADOPT_MAX;
     code = send_adopt(call, NULL, 0, err);

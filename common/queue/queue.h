@@ -224,12 +224,14 @@ MUST_CHECK int queue_outcome(struct queue *queue, const struct fetcher *fetcher,
 /* Jobs in `active` under this process' uuid that it does not know (`known`: all that it holds): up
  * to `want` of them are adopted (their locks prolonged, handed over in the order of fetching), the
  * others go back to the front of wait without an attempt. Loops over bounded calls. After
- * queue_outcome, while no turn is under way (-EBUSY). On an outcome other than REDIS_REPLY what was
- * adopted so far is handed over all the same; ask again. The jobs belong to the callee. */
+ * queue_outcome, while no turn is under way (-EBUSY). `fetcher` is borrowed until the callback:
+ * each call takes a number of its own, so that one that arrives late does nothing. On an outcome
+ * other than REDIS_REPLY what was adopted so far is handed over all the same; ask again. The jobs
+ * belong to the callee. */
 typedef void queue_adopt_cb(struct queue *queue, const struct call_result *call, struct job **jobs,
                             size_t jobs_count, uint64_t given_back, bool fenced, void *arg);
 #define QUEUE_ADOPT_MAX 256 /* most jobs adopted; more are given back */
-MUST_CHECK int queue_adopt(struct queue *queue, const struct fetcher *fetcher,
+MUST_CHECK int queue_adopt(struct queue *queue, struct fetcher *fetcher,
                            const struct job *const *known, size_t known_count, size_t want,
                            queue_adopt_cb *on_done, void *arg, struct error *err);
 

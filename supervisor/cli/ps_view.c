@@ -266,7 +266,7 @@ void ps_print_recoveries(const json_t *recoveries, struct buf *out)
         output_table_cell(&table, control_text(row, "uuid"));
         output_table_cell(&table, control_text(row, "queue"));
         output_table_cell(&table, control_text(row, "cause"));
-        output_table_cell(&table, short_age(control_number(row, "since_ms"), age));
+        output_table_cell(&table, short_age(control_number(row, "age_ms"), age));
         output_table_number(&table, control_number(row, "asked"));
         output_table_cell(&table, json_is_true(json_object_get(row, "fence_only"))
                                       ? "not seen dead: left to the end of its locks"

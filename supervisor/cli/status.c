@@ -207,7 +207,7 @@ static void on_master_row(json_t *row, void *arg)
     json_t **recoveries = arg;
 
     if (!*recoveries)
-        *recoveries = json_incref(json_object_get(row, "pending_recoveries"));
+        *recoveries = json_incref(json_object_get(row, "recoveries"));
 }
 
 /* The dead whose jobs are not given back yet, an array (new). NULL when no droverd of this host

@@ -144,6 +144,7 @@ static int run(const struct supervisor_options *options, struct config *config)
     }
     if (result < 0) {
         log_error("droverd.failed", LOG_STR("error", err.text));
+        (void)uv_loop_close(&loop); /* what supervisor_open had opened it has closed */
         return result == -EADDRINUSE ? EXIT_CODE_UNAVAILABLE : exit_code;
     }
     (void)uv_run(&loop, UV_RUN_DEFAULT); /* returns when the supervisor has ended */

@@ -124,9 +124,12 @@ static void add_slot_row(struct supervisor *supervisor, struct control_request *
 
 static json_t *recovery_json(const struct recovery *recovery)
 {
+    uint64_t now_ms = clock_wall_ms();
+
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:b}", "uuid", recovery->ask.uuid, "queue",
-                     recovery->ask.queue, "cause", recovery->end, "since_ms",
-                     (json_int_t)recovery->since_at_ms, "asked", (json_int_t)recovery->asks,
+                     recovery->ask.queue, "cause", recovery->end, "age_ms",
+                     (json_int_t)(now_ms > recovery->since_at_ms ? now_ms - recovery->since_at_ms : 0),
+                     "asked", (json_int_t)recovery->asks,
                      "fence_only", recovery->ask.fence_only != 0);
 }
 

@@ -4,8 +4,8 @@
 --
 -- KEYS  as lib/keys.lua
 -- ARGV  3 now (ms)  4 uuid  5 lock (ms)  6 want: most jobs to adopt
---       7 most ids of `active` looked at by this call
---       8 number of jobs that the process knows, those adopted by earlier calls included; then for each: id, token
+--       7 most ids of `active` looked at by this call  8 n of this call, growing, counted with those of turn.lua
+--       9 number of jobs that the process knows, those adopted by earlier calls included; then for each: id, token
 --       then the anchors of the last answer, none at first
 -- Result  1 1 when the process is fenced (then nothing was done), else 0  2 jobs given back by this call
 --         3 1 when complete, else 0  4 the anchors for the next call; then per adopted job, newest first, its row (lib/job.lua)
@@ -14,12 +14,13 @@
 -- Repeat  safe: adopting changes nothing but the end of a lock, so a job whose row was lost is found again.
 -- Failure as recover.lua. A damaged job is given back: the fetch that meets it puts it into `failed`.
 -- Condition: outcome.lua was asked before, so that nothing of this uuid is still on its way, and no turn of it is under
--- way. That makes the walk exact.
+-- way. That makes the walk exact. A call that arrives late, on a connection that was given up, would not know what newer
+-- ones fetched or adopted: as in turn.lua, one whose number is not higher than the last executed one is refused.
 
 --- include lib/keys.lua
 local now, uuid, lock_ms, want, look_max = tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
-local known = tonumber(ARGV[8])
-local FIRST_KNOWN = 9
+local call, known = ARGV[8], tonumber(ARGV[9])
+local FIRST_KNOWN = 10
 local VISIT_MAX, BYTES_MAX = 64, 1048576
 --- include lib/kinds.lua
 --- include lib/place.lua
@@ -36,10 +37,18 @@ local VISIT_MAX, BYTES_MAX = 64, 1048576
 if is_fenced(uuid) then
     return { 1, 0, 1, {} }
 end
+local turn_key = private .. 'turn:' .. uuid
+local noted = redis.pcall('GET', turn_key)
+if type(noted) == 'string' and (tonumber(string.match(noted, '/(%d+)$') or noted) or 0) >= tonumber(call) then
+    return redis.error_reply('LATE call ' .. call .. ' of ' .. uuid .. ' came after a newer one')
+end
 local problem = giveback_problem()
 if problem then
     return redis.error_reply('WRONGTYPE ' .. problem)
 end
+
+redis.call('DEL', turn_key)
+redis.call('SET', turn_key, call, 'EX', '3600')
 
 local held = {} -- "<token> <id>"
 for at = FIRST_KNOWN, FIRST_KNOWN + 2 * known - 1, 2 do

@@ -168,6 +168,8 @@ static void outcome(struct run *run)
     begin(&args, &queue_script_outcome);
     add(&args, "U");
     add(&args, word(run, 1));
+    if (run->calls < (unsigned)atoi(word(run, 1)))
+        run->calls = (unsigned)atoi(word(run, 1)); /* the next call is newer */
     add_count(&args, (run->words_count - 2) / 3);
     add_words(run, &args, 2, run->words_count);
     call_script(run, &args);
@@ -289,6 +291,7 @@ static void adopt_piece(struct run *run, struct adopting *adopting)
     size_t adopted = adopting->known_count - adopting->first_adopted;
     const redisReply *reply;
     struct args args;
+    char number[16];
 
     begin(&args, &queue_script_adopt);
     add(&args, run->now);
@@ -296,6 +299,8 @@ static void adopt_piece(struct run *run, struct adopting *adopting)
     add(&args, "30000");
     add_count(&args, (size_t)atoi(option(run, 1, "want", "0")) - adopted);
     add(&args, option(run, 1, "look", "500"));
+    (void)snprintf(number, sizeof(number), "%u", ++run->calls);
+    add(&args, option(run, 1, "n", number));
     add_count(&args, adopting->known_count);
     for (size_t i = 0; i < adopting->known_count; i++) {
         add(&args, adopting->known[i][0]);

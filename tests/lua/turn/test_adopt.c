@@ -41,6 +41,12 @@ Test(adopt, adopts_and_gives_back)
         { "connection cut before the execution: nothing to adopt, and the late call does nothing",
           "fill w 1\noutcome 2\nadopt want=5\nreply back=0 jobs=\nturn n=2 want=1\nrefused LATE\n"
           "is :wait w1\n" },
+        { "one that arrives late does not know what newer calls fetched or adopted",
+          "fill w 3\n" LOST
+          "adopt want=1\nreply back=2 jobs=w3\nturn n=9 want=1\nis :active w1 w3\n"
+          "adopt want=0 n=3\nrefused LATE\nadopt want=0 n=9\nrefused LATE\nis :active w1 w3\n"
+          "adopt want=0 n=10 known w1 U:9 w3 U:2\nreply back=0 jobs=\nis :active w1 w3\n"
+          "adopt want=0 n=10\nrefused LATE\nturn n=10 want=1\nrefused LATE\nis :active w1 w3\n" },
         { "cut after the execution, then recovered by others in between",
           "fill w 3\n" LOST
           "recover\nadopt want=5\nreply fenced back=0 jobs=\nis :wait w3 w2 w1\n" },

@@ -79,9 +79,9 @@ Test(ps, jobs)
 Test(ps, recoveries)
 {
     json_t *rows = load("[{\"uuid\":\"u1\",\"queue\":\"mail\",\"cause\":\"signal 9 (SIGKILL)\","
-                        "\"since_ms\":200000,\"asked\":2,\"fence_only\":false},"
+                        "\"age_ms\":200000,\"asked\":2,\"fence_only\":false},"
                         "{\"uuid\":\"u2\",\"queue\":\"mail\",\"cause\":\"exit 1\","
-                        "\"since_ms\":0,\"asked\":0,\"fence_only\":true}]");
+                        "\"age_ms\":0,\"asked\":0,\"fence_only\":true}]");
     struct buf out = BUF_INIT(65536);
 
     ps_print_recoveries(rows, &out);

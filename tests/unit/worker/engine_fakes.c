@@ -291,7 +291,7 @@ int queue_outcome(struct queue *queue, const struct fetcher *fetcher,
     return 0;
 }
 
-int queue_adopt(struct queue *queue, const struct fetcher *fetcher, const struct job *const *known,
+int queue_adopt(struct queue *queue, struct fetcher *fetcher, const struct job *const *known,
                 size_t known_count, size_t want, queue_adopt_cb *on_done, void *arg,
                 struct error *err)
 {
