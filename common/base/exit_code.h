@@ -10,8 +10,9 @@ enum exit_code {
         69,                  /* EX_UNAVAILABLE: a server or program that is needed is not there */
     EXIT_CODE_SOFTWARE = 70, /* EX_SOFTWARE: a broken internal promise */
     EXIT_CODE_SUPERVISOR_LOST = 71, /* a worker whose channel reached its end: its master is gone */
-    EXIT_CODE_FENCED = 72, /* a worker that was declared dead while it lived: its jobs are others' */
-    EXIT_CODE_CONFIG = 78,          /* EX_CONFIG: bad configuration; never restart */
+    EXIT_CODE_FENCED =
+        72, /* a worker that was declared dead while it lived: its jobs are others' */
+    EXIT_CODE_CONFIG = 78, /* EX_CONFIG: bad configuration; never restart */
 };
 
 /* The word for logs and help ("config" for 78); NULL for a code that is not in the list above. */

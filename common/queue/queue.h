@@ -174,8 +174,8 @@ struct fetcher {
     char uuid[40];           /* of this process' spawn */
     const char *worker_name; /* `pb`; NULL for none; no blanks */
     uint64_t lock_ms;
-    uint64_t calls;                         /* n of the next token; grows by one a call */
-    uint64_t max_givebacks;                 /* a job whose process died so often fails, >= 1 */
+    uint64_t calls;         /* n of the newest call; grows by one just before each is sent */
+    uint64_t max_givebacks; /* a job whose process died so often fails, >= 1 */
     const struct worker_identity *identity; /* written by each renewal; borrowed; NULL: not in the
                                                registry */
 };

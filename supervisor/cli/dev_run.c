@@ -135,7 +135,8 @@ static int start_server(struct dev *dev, struct error *err)
     return r;
 }
 
-/* --set redis.NAME.url=URL for every server of the file, and a control socket in the scratch folder. */
+/* --set redis.NAME.url=URL for every server of the file, and a control socket in the scratch
+ * folder. */
 static int start_droverd(struct dev *dev, struct error *err)
 {
     const struct config *config = dev->plan->config;

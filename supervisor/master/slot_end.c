@@ -72,19 +72,19 @@ void slot_bury(struct slot *slot)
 
 static void hand_over_jobs(struct slot *slot, bool seen_dead)
 {
-    char cause[CHANNEL_CAUSE_BYTES];
+    char end[CHANNEL_CAUSE_BYTES];
 
     if (!slot->died_owing)
         return;
     slot->died_owing = false;
-    (void)snprintf(cause, sizeof cause, "worker %s/%u: %.120s", slot->queue, slot->index,
+    (void)snprintf(end, sizeof end, "worker %s/%u: %.48s", slot->queue, slot->index,
                    slot->last_cause);
     recoveries_add(slot->context->recoveries, &(struct recovery_case){
                                                   .uuid = slot->last_uuid,
                                                   .queue = slot->queue,
                                                   .endpoint = slot->endpoint ? slot->endpoint : "",
-                                                  .end = slot->last_cause,
-                                                  .cause = slot->died_counted ? cause : "",
+                                                  .end = end,
+                                                  .cause = slot->died_counted ? end : "",
                                                   .max_givebacks = slot->config->max_givebacks,
                                                   .fence_only = !seen_dead,
                                                   .died_us = slot->died_us,

@@ -126,11 +126,11 @@ static json_t *recovery_json(const struct recovery *recovery)
 {
     uint64_t now_ms = clock_wall_ms();
 
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:b}", "uuid", recovery->ask.uuid, "queue",
-                     recovery->ask.queue, "cause", recovery->end, "age_ms",
-                     (json_int_t)(now_ms > recovery->since_at_ms ? now_ms - recovery->since_at_ms : 0),
-                     "asked", (json_int_t)recovery->asks,
-                     "fence_only", recovery->ask.fence_only != 0);
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:b}", "uuid", recovery->ask.uuid, "queue", recovery->ask.queue,
+        "cause", recovery->end, "age_ms",
+        (json_int_t)(now_ms > recovery->since_at_ms ? now_ms - recovery->since_at_ms : 0), "asked",
+        (json_int_t)recovery->asks, "fence_only", recovery->ask.fence_only != 0);
 }
 
 static bool wants_queue(const struct control_request *request, const char *queue)

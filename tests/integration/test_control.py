@@ -222,7 +222,7 @@ class Reload(ControlCase):
                                               "queues": {"a": {"handler": "noop"}}}))
         result = self.ask("reload", code=FAILED, deadline=60)
         self.assertRegex(result.out, r"(?m)^a: failed \(")
-        self.assertIn("could not be changed", result.err)
+        self.assertIn("1 queue is not as the file wants", result.err)
         self.assertEqual(before, self.serving())
 
     def test_who_leaves_does_not_disturb_it(self):

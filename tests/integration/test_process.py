@@ -213,10 +213,19 @@ class Process(QueueCase):
     def test_a_killed_program_is_replaced_at_once(self):
         self.start(handler={"children": 1}, top={"start": {"restart_first": "10m", "restart_max": "10m"}})
         (pid,) = self.traced("pids", 1)
+        Producer(self.r, "q").many(1)
+        self.ends("q", completed=1)
         rig.send_signal(int(pid), signal.SIGKILL)
         self.traced("pids", 2)
         Producer(self.r, "q").many(20)
-        self.ends("q", completed=20)
+        self.ends("q", completed=21)
+
+    def test_one_that_ends_without_ever_having_had_a_job_backs_off(self):
+        self.start(handler={"children": 1}, top={"start": {"restart_first": "10m", "restart_max": "10m"}})
+        (pid,) = self.traced("pids", 1)
+        rig.send_signal(int(pid), signal.SIGKILL)
+        (ended,) = self.daemons[0].wait_event("program.ended")
+        self.assertEqual(600000, ended["restart_ms"])
 
     def test_programs_die_with_their_worker(self):
         daemon = self.start(handler={"children": 1})

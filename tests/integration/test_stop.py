@@ -75,10 +75,15 @@ class Stop(QueueCase):
         self.assertEqual(0, daemon.wait_end(), daemon.tail())
         self.assertEqual(self.ids, check_idle(self, self.r, "q").ids("completed"))
 
-    def test_hangup_is_refused_and_keeps_running(self):
+    def test_hangup_reloads_and_keeps_running(self):
         daemon = self.start()
+        pids = [w.pid for w in daemon.workers()]
         daemon.signal(signal.SIGHUP)
-        daemon.wait_event("reload.refused")
+        daemon.wait_event("reload.done", generation=2)
+        daemon.rewrite("queues: 5\n")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_event("reload.refused", generation=2)
+        self.assertEqual(pids, [w.pid for w in daemon.workers()])
         with open(self.trace + ".go", "w", encoding="ascii"):
             pass
         self.ends("q", completed=1)

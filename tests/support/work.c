@@ -5,9 +5,9 @@
  *   work process LOG           many at once: the protocol of drover's `process` handler
  *
  * Data: {"ms": N} runs so long; {"kill": "worker"} also kills the drover-worker that started it,
- * after half of that time; {"crash": true} ends by SIGSEGV then. A line of LOG: "start JOB PID TOKEN"
- * or "end JOB PID TOKEN", each by one write(2) to a file opened for appending, so that lines of many
- * processes never mix. */
+ * after half of that time; {"crash": true} ends by SIGSEGV then. A line of LOG: "start JOB PID
+ * TOKEN" or "end JOB PID TOKEN", each by one write(2) to a file opened for appending, so that lines
+ * of many processes never mix. */
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>

@@ -399,7 +399,6 @@ static void init_fetcher(struct engine *engine)
     (void)snprintf(fetcher->uuid, sizeof(fetcher->uuid), "%s", options->uuid);
     fetcher->worker_name = options->worker_name;
     fetcher->lock_ms = options->config->lock_ms;
-    fetcher->calls = 1;
     fetcher->max_givebacks = options->config->max_givebacks;
     if (!options->identity)
         return;

@@ -306,7 +306,6 @@ static bool send_call(struct turn_call *call, size_t carry, size_t want, bool al
     fill_call(call, carry);
     for (size_t i = 0; i < call->count; i++)
         settles[i] = call->runs[i]->settle;
-    call->n = engine->fetcher.calls;
     call->want = want;
     call->alone = alone;
     call->sent_us = clock_now_us();
@@ -317,6 +316,7 @@ static bool send_call(struct turn_call *call, size_t carry, size_t want, bool al
         not_sent(engine, &err);
         return false;
     }
+    call->n = engine->fetcher.calls; /* it has got its number by being sent */
     call->flying = true;
     engine->turns.flying++;
     engine->turns.fetching += want;

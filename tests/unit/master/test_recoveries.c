@@ -176,7 +176,7 @@ static void expect_not_asked(const char *top)
     cr_expect(json_array_size(rows) == 2);
     cr_expect_str_eq(text_of(json_array_get(rows, 0), "state"), "given_up");
     cr_expect_str_eq(text_of(json_object_get(json_array_get(rows, 1), "recovery"), "cause"),
-                     "exit 64 (usage)");
+                     "worker ready-and-64/0: exit 64 (usage)");
     json_decref(rows);
     json_decref(end);
 
@@ -270,7 +270,7 @@ Test(recoveries, alone_it_is_asked_again_and_again)
     cr_expect(pending() == 1);
     rig_end();
     expect_text("recovery.left", 0, "queue", "no-recover");
-    expect_text("recovery.left", 0, "end", "signal 9 (SIGKILL)");
+    expect_text("recovery.left", 0, "end", "worker no-recover/0: signal 9 (SIGKILL)");
     cr_expect(line_number("recovery.left", 0) < line_number("droverd.stopped", 0));
 }
 
@@ -294,7 +294,7 @@ Test(recoveries, those_that_wait_survive_a_reload_and_are_shown)
     end = client_ask("\"verb\":\"status\"", &rows);
     recovery = json_array_get(json_object_get(json_array_get(rows, 0), "recoveries"), 0);
     cr_expect_str_eq(text_of(recovery, "queue"), "no-recover");
-    cr_expect_str_eq(text_of(recovery, "cause"), "signal 9 (SIGKILL)");
+    cr_expect_str_eq(text_of(recovery, "cause"), "worker no-recover/0: signal 9 (SIGKILL)");
     cr_expect(integer_of(recovery, "age_ms") >= 0);
     cr_expect(integer_of(recovery, "age_ms") <= (long long)(clock_wall_ms() - before_ms));
     cr_expect(integer_of(recovery, "asked") >= 1);

@@ -597,7 +597,8 @@ Test(reload, systemd_hears_of_its_beginning_and_its_end)
     cr_expect(unlink(address.sun_path) == 0);
 }
 
-/* No event comes after the last one that a reload waits for, so it must be looked at in that turn. */
+/* No event comes after the last one that a reload waits for, so it must be looked at in that turn.
+ */
 Test(reload, ends_in_the_turn_in_which_its_last_worker_is_ready)
 {
     rig_queue("serve", "");

@@ -241,7 +241,7 @@ int queue_turn(struct queue *queue, struct fetcher *fetcher, const struct settle
     call->want = want->max;
     call->alone = want->alone;
     call->live = want->live;
-    call->n = fetcher->calls++;
+    call->n = ++fetcher->calls; /* as queue_turn does */
     for (size_t i = 0; i < count; i++) {
         struct fake_settle *settle = &call->settles[i];
 
