@@ -14,11 +14,12 @@ def main():
         with open(unit) as file:
             text = file.read()
         with tempfile.TemporaryDirectory() as folder:
-            # The program is not installed on this machine; everything else is taken as it stands.
+            # The programs are not installed on this machine; everything else is taken as it stands.
             copy = os.path.join(folder, os.path.basename(unit))
             with open(copy, "w") as file:
                 for line in text.split("\n"):
-                    file.write(("ExecStart=/bin/true" if line.startswith("ExecStart=") else line) + "\n")
+                    name = line.partition("=")[0]
+                    file.write((f"{name}=/bin/true" if name in ("ExecStart", "ExecReload") else line) + "\n")
             code, output = lintlib.run(["systemd-analyze", "verify", "--man=no", copy])
             said = [line for line in output.split("\n") if os.path.basename(unit) in line]
             if code or said:

@@ -66,11 +66,12 @@ class Unit(rig.Case):
         for folder in (HOME, self.shared, UNIT + ".d"):
             os.makedirs(folder, exist_ok=True)
         os.chmod(self.shared, 0o777)
-        for name in ("droverd", "drover-worker", "drover-exec"):
+        for name in ("droverd", "drover-worker", "drover-exec", "drover"):
             shutil.copy2(rig.program(name), HOME)
         shutil.copy(os.path.join(rig.BUILD, "systemd", "drover.service"), UNIT)
         with open(os.path.join(UNIT + ".d", "test.conf"), "w") as file:
             file.write(f"[Service]\nExecStart=\nExecStart={HOME}/droverd -c {HOME}/drover.yaml\nDynamicUser=yes\n"
+                       f"ExecReload=\nExecReload={HOME}/drover reload --socket /run/drover/control\n"
                        f"ReadWritePaths={self.shared}\n")
         systemctl("daemon-reload")
         self.server = rig.RedisServer(HOME, options=["--unixsocketperm", "777"]).start()
@@ -144,6 +145,23 @@ class Unit(rig.Case):
         self.assertNotEqual(systemctl("start", "drover", check=False).returncode, 0)
         self.assertEqual((show("ActiveState"), show("ExecMainStatus"), show("NRestarts")), ("failed", "78", "0"))
         self.assertIn("drover.yaml:2:", journal())
+
+    def test_reload_waits_and_a_refused_one_fails(self):
+        systemctl("start", "drover")
+        before = worker_pids()
+        self.configure({"q": {"concurrency": 6, "processes": WORKERS, "handler": "noop"}, "new": {"handler": "noop"}})
+        systemctl("reload", "drover")
+        self.assertEqual(WORKERS + 1, len(worker_pids()), "it was in effect when the command returned")
+        self.assertLess(set(before), set(worker_pids()))
+        self.assertIn("generation 2", show("StatusText"))
+        with open(os.path.join(HOME, "drover.yaml"), "w") as file:
+            file.write("queues:\n  q: {concurency: 2, handler: noop}\n")
+        self.assertNotEqual(systemctl("reload", "drover", check=False).returncode, 0)
+        self.assertEqual(("active", "exit-code"), (show("ActiveState"), show("ReloadResult")))
+        self.assertIn("drover.yaml:2:", journal())
+        self.assertEqual(WORKERS + 1, len(worker_pids()))
+        os.kill(int(show("MainPID")), signal.SIGHUP)  # as ExecReload, but nobody waits
+        rig.wait_until(lambda: len(events("reload.refused")) == 2 and show("ActiveState") == "active", 10, journal)
 
     def test_a_dead_worker_is_not_the_units_death(self):
         systemctl("start", "drover")
