@@ -412,6 +412,9 @@ class Together(Chaos):
                     # Unique ids of our own: a chunk whose answer is lost is sent again and must not count twice.
                     part = [str(f"job-{n}") for n in range(len(self.ids), len(self.ids) + 500)]
                     there = client.pipe([("EXISTS", f"bull:q:{i}") for i in part])
+                    for answer in there:
+                        if isinstance(answer, Exception):  # as LOADING, just after a restart: it says nothing of the jobs
+                            raise answer
                     new = [i for i, n in zip(part, there) if not n]
                     Producer(client, "q").bulk([("run" if int(i[4:]) % 40 == 0 else "ok", {}, {"jobId": i}) for i in new])
                     self.ids += part
