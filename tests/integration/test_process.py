@@ -225,7 +225,7 @@ class Process(QueueCase):
         (pid,) = self.traced("pids", 1)
         rig.send_signal(int(pid), signal.SIGKILL)
         (ended,) = self.daemons[0].wait_event("program.ended")
-        self.assertEqual(600000, ended["restart_ms"])
+        self.assertGreaterEqual(ended["restart_ms"], 480000)  # ten minutes, less the jitter of a fifth
 
     def test_programs_die_with_their_worker(self):
         daemon = self.start(handler={"children": 1})
