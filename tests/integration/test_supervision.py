@@ -67,10 +67,9 @@ class Deaths(QueueCase):
         wait_until(lambda: self.pids(trace), 10, first.tail)
         with open(trace + ".go", "w", encoding="ascii"):
             pass
-        workers = first.workers()
-        first.kill()
-        for worker in workers:
-            os.kill(worker.pid, signal.SIGKILL)
+        for process in (first, *first.workers()):  # all at once: its workers get no time to give anything back
+            rig.send_signal(process.pid, signal.SIGKILL)
+        first.wait_end()
         second = self.droverd(config)
         view = self.ends("q", completed=1, deadline=10)  # its lock lasts a minute
         job = view.job(job_id)
