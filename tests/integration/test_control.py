@@ -5,8 +5,8 @@ import os
 import pwd
 import re
 import signal
-import socket
 import shutil
+import socket
 import subprocess
 import sys
 
