@@ -347,8 +347,31 @@ static void check_queue(const struct check *check, const struct tree_entry *entr
     check_types(check, entry, &chain, queue);
 }
 
+/* Told once, at the queue that is one too many. */
+static void check_total(const struct check *check, const struct tree_entry *entry,
+                        const struct level *defaults, const struct config_queue *queue,
+                        unsigned int *total)
+{
+    unsigned int before = *total;
+    struct level level;
+    struct chain chain = { { &level, defaults }, 2 };
+    struct spot processes;
+
+    *total += queue->processes;
+    if (before > CONFIG_PROCESSES_MAX || *total <= CONFIG_PROCESSES_MAX)
+        return;
+    level_init(&level, SCHEMA_QUEUE, entry, NULL, "queues");
+    processes = spot_of(&chain, "processes");
+    if (!processes.bad)
+        contradict(check, &processes,
+                   "with this queue there are %u worker processes; one droverd runs at most %d: "
+                   "lower processes",
+                   *total, CONFIG_PROCESSES_MAX);
+}
+
 static void check_queues(const struct check *check)
 {
+    unsigned int total = 0;
     const struct tree_entry *section = tree_find(check->load->root, "queues");
     struct level defaults;
 
@@ -362,8 +385,10 @@ static void check_queues(const struct check *check)
         const struct config_queue *queue = &check->config->queues[i];
         const struct tree_entry *entry = good_entry(section->value, queue->name);
 
-        if (entry)
+        if (entry) {
             check_queue(check, entry, &defaults, queue);
+            check_total(check, entry, &defaults, queue, &total);
+        }
     }
 }
 

@@ -80,6 +80,10 @@ struct config_type {
     struct config_keep keep_failed;
 };
 
+/* Worker processes of all queues together: twice as many, while all are being replaced, fit into
+ * the master's scoreboard. */
+#define CONFIG_PROCESSES_MAX 2048
+
 struct config_queue {
     char *name;
     enum config_tier tier;

@@ -244,7 +244,8 @@ const struct schema_row schema_rows[] = {
       .max = 1024,
       .change = SCHEMA_LIVE,
       .help =
-          "Worker processes of the queue; at most `concurrency`. One is enough for most queues: "
+          "Worker processes of the queue; at most `concurrency`, and at most 2048 of all queues "
+          "together. One is enough for most queues: "
           "handlers run beside it, not in it. More spread the work over processor cores when "
           "thousands of jobs a second pass." },
     { .sections = SCHEMA_QUEUE,

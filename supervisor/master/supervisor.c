@@ -24,6 +24,8 @@
 #define EXTEND_BY_MS     10000 /* … and for how much, from then on */
 #define CONTROL_GROUP    "drover"
 
+_Static_assert(2 * CONFIG_PROCESSES_MAX <= SCOREBOARD_SLOTS, "all pools may be replaced at once");
+
 static const int watched_signals[SIGNALS_COUNT] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
 
 static void supervisor_step(struct supervisor *supervisor);
