@@ -395,7 +395,7 @@ class Flat(Supervision):
             return [p for p in rig.all_processes() if p.ppid == pid and not p.alive]
 
         def ready():
-            return len(self.daemon.find("worker.ready", role="droverd"))
+            return self.daemon.tally["worker.ready", "droverd"]
 
         def kill_round():
             before = ready()

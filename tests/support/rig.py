@@ -15,6 +15,7 @@ A test case looks like this:
 Nothing here sleeps as synchronisation: wait_until() polls a condition up to a deadline.
 """
 
+import collections
 import json
 import os
 import re
@@ -71,6 +72,7 @@ class Droverd:
         self.rewrite(config)
         self.lines = []  # every line of stderr as text
         self.events = []  # those that are JSON objects
+        self.tally = collections.Counter()  # of (event, role): what find() would count, without looking at all again
         self.lock = threading.Lock()
         self.log = open(os.path.join(self.folder, "droverd.log"), "ab")
         self.process = subprocess.Popen(
@@ -119,6 +121,7 @@ class Droverd:
                 self.lines.append(line)
                 if isinstance(event, dict):
                     self.events.append(event)
+                    self.tally[event.get("event"), event.get("role")] += 1
 
     @property
     def pid(self):
