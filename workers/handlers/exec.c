@@ -12,7 +12,6 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
-#include "common/base/program_path.h"
 #include "workers/handlers/exec_outcome.h"
 #include "workers/handlers/handlers.h"
 #include "workers/handlers/program.h"
@@ -40,20 +39,12 @@ struct handler {
     uv_loop_t *loop;
     const struct config_handler *config;
     uint64_t kill_grace_ms;
-    char *launcher;    /* path of drover-exec */
+    struct program_tools tools;
     uv_idle_t starter; /* active while runs are queued */
     struct handler_run *first, *last;
-    char *scratch;
     void (*on_closed)(void *arg);
     void *closed_arg;
 };
-
-static void free_handler(struct handler *handler)
-{
-    free(handler->launcher);
-    free(handler->scratch);
-    free(handler);
-}
 
 static int exec_open(const struct handler_setup *setup, struct handler **out_handler,
                      struct error *err)
@@ -61,15 +52,12 @@ static int exec_open(const struct handler_setup *setup, struct handler **out_han
     struct handler *handler = calloc(1, sizeof(*handler));
     int r = -ENOMEM;
 
-    if (handler)
-        handler->scratch = malloc(PROGRAM_SCRATCH_BYTES);
-    if (!handler || !handler->scratch)
+    if (!handler)
         (void)error_set(err, r, "open exec handler");
     else
-        r = program_path_find("drover-exec", NULL, &handler->launcher, err);
+        r = program_tools_init(&handler->tools, err);
     if (r < 0) {
-        if (handler)
-            free_handler(handler);
+        free(handler);
         return r;
     }
     handler->loop = setup->loop;
@@ -137,7 +125,7 @@ static void read_pipe(struct program_pipe *pipe, int rounds)
 {
     struct handler_run *run = pipe->program->owner;
 
-    program_read(pipe, run->handler->scratch, rounds,
+    program_read(pipe, run->handler->tools.scratch, rounds,
                  pipe == &run->program.output ? keep_output : keep_errors);
 }
 
@@ -203,7 +191,7 @@ static int start_program(struct handler_run *run)
 {
     const struct handler *handler = run->handler;
     _cleanup_(program_env_done) struct program_env env = { 0 };
-    struct program_order order = { .launcher = handler->launcher,
+    struct program_order order = { .launcher = handler->tools.launcher,
                                    .argv = handler->config->argv,
                                    .directory = handler->config->directory };
     int r = make_environment(run, &env);
@@ -305,7 +293,8 @@ static void on_starter_closed(uv_handle_t *handle)
     struct handler *handler = handle->data;
 
     handler->on_closed(handler->closed_arg);
-    free_handler(handler);
+    program_tools_done(&handler->tools);
+    free(handler);
 }
 
 static void exec_close(struct handler *handler, void (*on_closed)(void *arg), void *arg)

@@ -11,7 +11,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/program_path.h"
 #include "common/base/units.h"
 #include "workers/handlers/handlers.h"
 #include "workers/handlers/process_child.h"
@@ -42,8 +41,7 @@ static void free_handler(struct handler *handler)
     }
     buf_done(&handler->text);
     buf_done(&handler->last_failure);
-    free(handler->launcher);
-    free(handler->scratch);
+    program_tools_done(&handler->tools);
     free(handler);
 }
 
@@ -53,15 +51,12 @@ static int allocate(const struct handler_setup *setup, struct handler **out_hand
     struct handler *handler = calloc(1, sizeof(*handler));
     int r = -ENOMEM;
 
-    if (handler)
-        handler->scratch = malloc(PROGRAM_SCRATCH_BYTES);
-    if (!handler || !handler->scratch)
+    if (!handler)
         (void)error_set(err, r, "open process handler");
     else
-        r = program_path_find("drover-exec", NULL, &handler->launcher, err);
+        r = program_tools_init(&handler->tools, err);
     if (r < 0) {
-        if (handler)
-            free_handler(handler);
+        free(handler);
         return r;
     }
     handler->setup = *setup;

@@ -250,7 +250,7 @@ static int start_program(struct child *child)
     const struct handler *handler = child->handler;
     const struct config_handler *config = handler->setup.config;
     _cleanup_(program_env_done) struct program_env env = { 0 };
-    struct program_order order = { .launcher = handler->launcher,
+    struct program_order order = { .launcher = handler->tools.launcher,
                                    .argv = config->argv,
                                    .directory = config->directory };
     int r = make_environment(&handler->setup, &env);

@@ -41,11 +41,10 @@ struct handler_run {
 
 struct handler {
     struct handler_setup setup; /* what it points to is the caller's */
-    char *launcher;             /* path of drover-exec */
-    char *scratch;              /* PROGRAM_SCRATCH_BYTES */
-    struct buf text;            /* for the duration of one callback */
-    uv_idle_t step;             /* active while process_step has something to do */
-    uv_timer_t timer;           /* waits for what is bounded here: queued runs, the close */
+    struct program_tools tools;
+    struct buf text;  /* for the duration of one callback */
+    uv_idle_t step;   /* active while process_step has something to do */
+    uv_timer_t timer; /* waits for what is bounded here: queued runs, the close */
     struct run_list queue, cancelled, spare;
     struct child *children;       /* in order of their making; leaving ones included */
     size_t children_count;        /* until their memory is given back */

@@ -306,7 +306,7 @@ static void read_pipe(struct program_pipe *pipe, int rounds)
 {
     struct child *child = pipe->program->owner;
 
-    program_read(pipe, child->handler->scratch, rounds,
+    program_read(pipe, child->handler->tools.scratch, rounds,
                  pipe == &child->program.output ? take_output : take_errors);
 }
 

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "common/base/program_path.h"
+
 enum { PIPE_INPUT, PIPE_OUTPUT, PIPE_ERRORS, PIPE_STATUS, PIPE_COUNT };
 
 void program_init(struct program *program, uv_loop_t *loop, const struct program_events *events,
@@ -19,6 +21,26 @@ void program_init(struct program *program, uv_loop_t *loop, const struct program
         .errors = { .program = program, .fd = -1 },
         .status_fd = -1,
     };
+}
+
+int program_tools_init(struct program_tools *tools, struct error *err)
+{
+    int r;
+
+    *tools = (struct program_tools){ .scratch = malloc(PROGRAM_SCRATCH_BYTES) };
+    if (!tools->scratch)
+        return error_set(err, -ENOMEM, "no memory to read programs");
+    r = program_path_find("drover-exec", NULL, &tools->launcher, err);
+    if (r < 0)
+        program_tools_done(tools);
+    return r;
+}
+
+void program_tools_done(struct program_tools *tools)
+{
+    free(tools->launcher);
+    free(tools->scratch);
+    *tools = (struct program_tools){ 0 };
 }
 
 /* ---- closing */

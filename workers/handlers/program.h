@@ -55,6 +55,16 @@ struct program {
     bool closing;
 };
 
+/* What a handler needs once, however many programs it starts. */
+struct program_tools {
+    char *launcher; /* path of drover-exec; owned */
+    char *scratch;  /* PROGRAM_SCRATCH_BYTES for program_read; owned */
+};
+/* -ENOENT names the places where drover-exec was looked for; -ENOMEM. Nothing is left on failure.
+ */
+MUST_CHECK int program_tools_init(struct program_tools *tools, struct error *err);
+void program_tools_done(struct program_tools *tools);
+
 /* What to start; all borrowed during the call. */
 struct program_order {
     char *launcher; /* path of drover-exec */
