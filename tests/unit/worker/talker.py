@@ -174,6 +174,7 @@ def run(ident, params):
             time.sleep(0.005)
         os._exit(1)
     elif name == "sleep":
+        trace("sleeps", "yes")
         time.sleep(data)
         result(ident, "slept")
     else:
