@@ -30,6 +30,13 @@ export function program(name) {
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Waits for a promise to settle either way, `ms` at most. Its timer does not keep the process alive. */
+async function atMost(promise, ms) {
+  let timer;
+  await Promise.race([promise.catch(() => {}), new Promise((resolve) => { timer = setTimeout(resolve, ms); })]);
+  clearTimeout(timer);
+}
+
 /** Polls until condition() is truthy; throws after `deadline` ms. Returns the value. */
 export async function waitUntil(condition, deadline = 20000, what = condition) {
   const end = Date.now() + deadline * patience;
@@ -60,13 +67,8 @@ function ended(child) {
 
 async function waitEnd(child, ms) {
   if (ended(child)) return true;
-  let timer;
-  const done = await Promise.race([
-    new Promise((resolve) => child.once('exit', () => resolve(true))),
-    new Promise((resolve) => { timer = setTimeout(() => resolve(ended(child)), ms * patience); }),
-  ]);
-  clearTimeout(timer);
-  return done;
+  await atMost(new Promise((resolve) => { child.once('exit', resolve); }), ms * patience);
+  return ended(child);
 }
 
 /** Scratch folder, servers and clients of one test; everything ends in reverse order after it. */
@@ -111,7 +113,7 @@ export class Rig {
   track(thing) {
     thing.on?.('error', (error) => (thing.seenErrors ??= []).push(error));
     this.ends.push(async () => {
-      await Promise.race([thing.close(true), sleep(3000)]).catch(() => {});
+      await atMost(thing.close(true), 3000);
     });
     return thing;
   }
@@ -124,8 +126,16 @@ export class Rig {
     return this.track(new bullmq[major].FlowProducer({ connection: this.connection, ...options }));
   }
 
+  /** A stock worker in this process. It is closed only once both its connections stand: close() cuts the blocking one
+   *  under its first INFO, and the class leaves that rejection unhandled (seen with 5.81). */
   worker(major, name, processor, options = {}) {
-    return this.track(new bullmq[major].Worker(name, processor, { connection: this.connection, ...options }));
+    const worker = new bullmq[major].Worker(name, processor, { connection: this.connection, ...options });
+    const close = worker.close.bind(worker);
+    worker.close = async (force) => {
+      await atMost(worker.waitUntilReady(), 3000);
+      return close(force);
+    };
+    return this.track(worker);
   }
 
   async queueEvents(major, name, options = {}) {
