@@ -25,6 +25,7 @@ LAYERS = [
     ("integration", layers.integration, 5 * 60),
     ("interop", layers.interop, 5 * 60),
     ("systemd", layers.systemd, 3 * 60),
+    ("package", layers.package, 4 * 60),
     ("chaos", layers.chaos, 8 * 60),
     ("fuzz", layers.fuzz, 3 * 60),
     ("lint", layers.lint, 6 * 60),

@@ -80,8 +80,8 @@ def lua(context):
 # ---- Python: tests/<layer>/test_*.py ----
 
 
-def _python_folder(context, name, prefix=(), parallel=PARALLEL):
-    path = builds.prepare(context.build)
+def _python_folder(context, name, prefix=(), parallel=PARALLEL, built=True):
+    path = builds.prepare(context.build) if built else builds.folder(context.build)
 
     def run_one(file):
         base = os.path.basename(file)
@@ -113,6 +113,31 @@ def systemd(context):
     if os.geteuid() != 0:
         return Tally(skipped=[("systemd", "a throw-away systemd needs root")])
     return _python_folder(context, "systemd", prefix=[os.path.join(TESTS, "support", "with-systemd")], parallel=1)
+
+
+# ---- the Debian package ----
+
+NO_MACHINE = 69  # EX_UNAVAILABLE
+
+
+def package(context):
+    """The package is made, and beside that the machine that it is tried on; the tests need nothing else that is built."""
+    if os.geteuid() != 0:
+        return Tally(skipped=[("package", "a machine to install it on needs root")])
+    machine = os.path.join(builds.ROOT, "build", "package", "machine.tar")
+    steps = {"deb": [os.path.join(builds.ROOT, "dev"), "deb"],
+             "machine": [os.path.join(TESTS, "support", "debian-machine"), "make", machine]}
+
+    def run_one(name):
+        done = process.run(steps[name], context.log(name), context.left_s(), cwd=builds.ROOT)
+        if name == "machine" and done.code == NO_MACHINE:
+            return Tally(skipped=[("package", done.tail(3))])
+        return judge(f"package: {name}", done, Tally(passed=1 if done.code == 0 else 0))
+
+    total = _each(steps, run_one)
+    if not (total.failed or total.skipped):
+        total.add(_python_folder(context, "package", built=False))
+    return total
 
 
 # ---- Node: tests/interop/*.test.mjs ----
