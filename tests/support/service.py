@@ -91,7 +91,8 @@ class Unit(rig.Case):
         shutil.copy(os.path.join(rig.BUILD, "systemd", f"{unit}.service"), path)
         os.makedirs(path + ".d", exist_ok=True)
         with open(os.path.join(path + ".d", "test.conf"), "w") as file:
-            file.write(f"[Service]\nExecStart=\nExecStart={HOME}/droverd -c {HOME}/drover.yaml\n{self.user}"
+            file.write("[Unit]\nConditionPathExists=\n"
+                       f"[Service]\nExecStart=\nExecStart={HOME}/droverd -c {HOME}/drover.yaml\n{self.user}"
                        f"ExecReload=\nExecReload={HOME}/drover reload --socket /run/drover/control\n"
                        f"ReadWritePaths={self.shared}\n{self.dropin}{text}")
         systemctl("daemon-reload")
