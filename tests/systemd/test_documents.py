@@ -1,0 +1,110 @@
+"""Every command line in README.md and docs/operations.md is run, in the order of the document, on a machine like its
+reader's, and does what the document shows.
+
+tests/support/documents.py says what counts as a command line, tests/support/reader.py makes the machine. A command that
+cannot be run here stands in ELSEWHERE with the test that runs it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import documents
+import rig
+from reader import Machine, Shell
+from service import systemctl
+
+# Commands that go on until Ctrl-C, and what they have shown by then.
+ENDLESS = {
+    r"\./dev demo": "All stays up until Ctrl-C",
+}
+# Commands that take minutes, and the part of the same that is run here.
+SHORTENED = {
+    r"\./dev bench": "./dev bench --rounds 1 --only memory",
+}
+# Commands that cannot be run inside a test, and the one that runs them.
+ELSEWHERE = {
+    r"\./dev test( .*)?": "tests/unit/test_runner.py",
+}
+# Commands that change nothing: the reader looks again until what the document shows is there.
+LOOKING = re.compile(r"(drover (status|ps|job|check)|systemctl (status|show|is-)|journalctl|redis-cli)\b")
+
+
+def matching(table, text):
+    return next((pattern for pattern in table if re.fullmatch(pattern, text)), None)
+
+
+def without_comment(text):
+    return re.sub(r"\s+#.*$", "", text) if "\n" not in text else text
+
+
+class Document(rig.Case):
+    """What both documents share. A subclass names its document and says what the reader has before they begin."""
+
+    seconds = {}  # by command, for those who ask why the test takes long
+
+    def setUp(self):
+        super().setUp()
+        machine = Machine()
+        machine.__enter__()
+        self.addCleanup(machine.__exit__)
+        # What an earlier build has left is not the reader's.
+        shutil.rmtree(os.path.join(rig.ROOT, "build", "release"), ignore_errors=True)
+        env = rig.clean_env({"HOME": self.scratch, "PAGER": "cat", "SYSTEMD_PAGER": "cat", "LC_ALL": "C.UTF-8"})
+        self.shell = Shell(rig.ROOT, env)
+        self.addCleanup(self.shell.close)
+        self.addCleanup(self.stop_everything)
+        # A folder in which a program of the reader finds the packages that they have installed by npm.
+        modules = os.path.join(rig.ROOT, "node_modules")
+        os.makedirs(modules, exist_ok=True)
+        os.symlink(os.path.join(rig.ROOT, "tests", "interop", "node_modules", "bullmq6"), os.path.join(modules, "bullmq"))
+
+    def stop_everything(self):
+        """A failure may leave anything running."""
+        for unit in systemctl("list-units", "--plain", "--no-legend", "--all", "drover*", check=False).stdout.splitlines():
+            systemctl("stop", unit.split()[0], check=False)
+        subprocess.run(["redis-cli", "shutdown", "nosave"], check=False, capture_output=True)
+
+    def follow(self, path):
+        """Runs the document, and gives what it has not used of the tables above."""
+        commands = documents.commands_of(path)
+        self.assertGreater(len(commands), 10, f"{path} has hardly a command: the test does not see them")
+        for command in commands:
+            with self.subTest(command.place):
+                begin = time.monotonic()
+                self.obey(command)
+                self.seconds[f"{command}"] = time.monotonic() - begin
+            if self._failed():
+                return  # what follows stands on it
+
+    def obey(self, command):
+        text = without_comment(command.text)
+        elsewhere = matching(ELSEWHERE, text)
+        if elsewhere:
+            file, _, name = ELSEWHERE[elsewhere].partition("::")
+            self.assertIsNone(documents.find_test(file, name), f"{command} is said to be run by it")
+            return
+        active = command.inline and systemctl("is-active", "drover", check=False).returncode == 0
+        ended = self.run_one(command, text)
+        self.assertEqual(command.code, ended.code, f"{command}\n{ended}")
+        line = documents.missing(command.shown, ended.output)
+        self.assertIsNone(line, f"{command}\nshows no such line; what it shows:\n{ended.output}")
+        if active and systemctl("is-active", "drover", check=False).returncode != 0:
+            systemctl("start", "drover")  # a sentence about stopping does not mean that the reader stops here
+
+    def run_one(self, command, text):
+        if matching(ENDLESS, text):
+            return self.shell.run_until(text, ENDLESS[matching(ENDLESS, text)])
+        if matching(SHORTENED, text):
+            return self.shell.run(SHORTENED[matching(SHORTENED, text)])
+        if LOOKING.match(text):
+            return self.shell.look_until(command.text, lambda ended: ended.code == command.code and
+                                         not documents.missing(command.shown, ended.output))
+        return self.shell.run(command.text)
+
+
+class Readme(Document):
+    def test_runs_as_it_stands(self):
+        self.follow("README.md")
