@@ -43,6 +43,7 @@ def without_comment(text):
 class Document(rig.Case):
     """What both documents share. A subclass names its document and says what the reader has before they begin."""
 
+    stands_for = {}  # the words in capitals of a sentence
     seconds = {}  # by command, for those who ask why the test takes long
 
     def setUp(self):
@@ -81,6 +82,8 @@ class Document(rig.Case):
 
     def obey(self, command):
         text = without_comment(command.text)
+        if command.inline:
+            text = command.text = re.sub(r"\b[A-Z]+\b", lambda word: self.stands_for.get(word[0], word[0]), text)
         elsewhere = matching(ELSEWHERE, text)
         if elsewhere:
             file, _, name = ELSEWHERE[elsewhere].partition("::")
@@ -106,5 +109,17 @@ class Document(rig.Case):
 
 
 class Readme(Document):
+    stands_for = {"QUEUE": "greetings", "N": "8"}
+
     def test_runs_as_it_stands(self):
         self.follow("README.md")
+
+
+class Operations(Document):
+    stands_for = {"QUEUE": "mail", "N": "20", "ID": "1 -q mail", "KEY": "'queues.*.lock'"}
+
+    def test_runs_as_it_stands(self):
+        # The page begins on a host with a Redis.
+        self.popen(["redis-server", "--port", "6379", "--save", ""], cwd=self.scratch, stdout=subprocess.DEVNULL)
+        rig.wait_until(lambda: self.shell.run("redis-cli ping").output.strip() == "PONG", 10, "redis-server answers")
+        self.follow("docs/operations.md")
