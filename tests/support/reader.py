@@ -13,6 +13,7 @@ import time
 import rig
 
 LAYERS = "/run/reader"
+RELEASE = "/run/reader-release"  # what one document has built, the next one does not build again
 UNITS = "/etc/systemd/system"  # with-systemd's own, empty
 FOLDERS = ("/usr", "/etc", "/var/lib", "/srv", rig.ROOT)
 HOST = "queue1"
@@ -39,6 +40,11 @@ class Machine:
             self._mount("-t", "overlay", "-o", f"lowerdir={folder},upperdir={upper},workdir={work}", "overlay", folder)
         _run("mount", "--bind", f"{LAYERS}/units", UNITS)
         self.mounted.append(UNITS)
+        release = os.path.join(rig.ROOT, "build", "release")
+        for folder in (RELEASE, release):
+            os.makedirs(folder, exist_ok=True)
+        _run("mount", "--bind", RELEASE, release)
+        self.mounted.append(release)
         _run("hostname", HOST)
         return self
 

@@ -7,7 +7,6 @@ cannot be run here stands in ELSEWHERE with the test that runs it.
 
 import os
 import re
-import shutil
 import subprocess
 import time
 
@@ -51,16 +50,15 @@ class Document(rig.Case):
         machine = Machine()
         machine.__enter__()
         self.addCleanup(machine.__exit__)
-        # What an earlier build has left is not the reader's.
-        shutil.rmtree(os.path.join(rig.ROOT, "build", "release"), ignore_errors=True)
         env = rig.clean_env({"HOME": self.scratch, "PAGER": "cat", "SYSTEMD_PAGER": "cat", "LC_ALL": "C.UTF-8"})
         self.shell = Shell(rig.ROOT, env)
         self.addCleanup(self.shell.close)
         self.addCleanup(self.stop_everything)
-        # A folder in which a program of the reader finds the packages that they have installed by npm.
-        modules = os.path.join(rig.ROOT, "node_modules")
-        os.makedirs(modules, exist_ok=True)
-        os.symlink(os.path.join(rig.ROOT, "tests", "interop", "node_modules", "bullmq6"), os.path.join(modules, "bullmq"))
+        # Where a program of the reader finds the package that they have installed by npm.
+        bullmq = os.path.join(rig.ROOT, "tests", "interop", "node_modules", "bullmq6")
+        self.assertTrue(os.path.exists(bullmq), "the packages of tests/interop are not installed: npm ci")
+        os.makedirs(os.path.join(rig.ROOT, "node_modules"), exist_ok=True)
+        os.symlink(bullmq, os.path.join(rig.ROOT, "node_modules", "bullmq"))
 
     def stop_everything(self):
         """A failure may leave anything running."""
