@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import time
+import unittest
 
 import documents
 import rig
@@ -106,6 +107,15 @@ class Document(rig.Case):
         return self.shell.run(command.text)
 
 
+class Tables(unittest.TestCase):
+    def test_hold_nothing_that_no_document_says(self):
+        texts = [without_comment(command.text) for path in ("README.md", "docs/operations.md")
+                 for command in documents.commands_of(path)]
+        for table in (ENDLESS, SHORTENED, ELSEWHERE):
+            for row in table:
+                self.assertTrue(any(re.fullmatch(row, text) for text in texts), row)
+
+
 class Readme(Document):
     stands_for = {"QUEUE": "greetings", "N": "8"}
 
@@ -114,7 +124,7 @@ class Readme(Document):
 
 
 class Operations(Document):
-    stands_for = {"QUEUE": "mail", "N": "20", "ID": "1 -q mail", "KEY": "'queues.*.lock'"}
+    stands_for = {"QUEUE": "mail", "N": "20", "ID": "1 -q mail", "NAME": "welcome", "KEY": "'queues.*.lock'"}
 
     def test_runs_as_it_stands(self):
         # The page begins on a host with a Redis.
