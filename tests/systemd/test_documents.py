@@ -27,6 +27,8 @@ SHORTENED = {
 # Commands that cannot be run inside a test, and the one that runs them.
 ELSEWHERE = {
     r"\./dev test( .*)?": "tests/unit/test_runner.py",
+    r"\./dev deb": "tests/package/test_contents.py::Contents.test_it_is_the_projects_version",
+    r"apt install .*": "tests/package/test_life.py::Life.test_three_steps_after_the_installation_a_job_runs",
 }
 # Commands that change nothing: the reader looks again until what the document shows is there.
 LOOKING = re.compile(r"(drover (status|ps|job|check)|systemctl (status|show|is-)|journalctl|redis-cli)\b")
