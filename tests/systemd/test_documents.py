@@ -8,6 +8,7 @@ cannot be run here stands in ELSEWHERE with the test that runs it.
 import os
 import re
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -109,8 +110,19 @@ class Document(rig.Case):
         return self.shell.run(command.text)
 
 
-class Tables(unittest.TestCase):
-    def test_hold_nothing_that_no_document_says(self):
+class Pages(unittest.TestCase):
+    def test_a_configuration_that_is_shown_is_a_good_one(self):
+        for path in ("README.md", "docs/operations.md"):
+            for language, block in documents.blocks_of(path):
+                if language != "yaml":
+                    continue
+                with self.subTest(f"{path}:{block[0][0]}"), tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                    file.write("\n".join(line for _, line in block) + "\n")
+                    file.flush()
+                    checked = rig.Cli()("check", "-c", file.name)
+                    self.assertEqual(0, checked.code, checked)
+
+    def test_the_tables_hold_nothing_that_no_document_says(self):
         texts = [without_comment(command.text) for path in ("README.md", "docs/operations.md")
                  for command in documents.commands_of(path)]
         for table in (ENDLESS, SHORTENED, ELSEWHERE):
