@@ -92,6 +92,8 @@ class Shell:
         finally:
             signal.alarm(0)
             signal.signal(signal.SIGALRM, alarm)
+        if not code:
+            raise AssertionError(f"the shell has ended: {text}\n{self._read(output)}")
         return Ended(int(code), self._read(output))
 
     def run_until(self, text, seen, deadline=60):
