@@ -29,6 +29,7 @@ SHORTENED = {
 ELSEWHERE = {
     r"\./dev test( .*)?": "tests/unit/test_runner.py",
     r"\./dev deb": "tests/package/test_contents.py::Contents.test_it_is_the_projects_version",
+    r"apt purge drover": "tests/package/test_life.py::Life.test_remove_keeps_the_configuration_purge_does_not",
     r"apt install .*": "tests/package/test_life.py::Life.test_three_steps_after_the_installation_a_job_runs",
 }
 # Commands that change nothing: the reader looks again until what the document shows is there.
