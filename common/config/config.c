@@ -197,3 +197,11 @@ void each_print_key(const struct each_value *value, struct buf *out)
     (void)buf_append_text(out, buf_text(&key));
     buf_done(&key);
 }
+
+uint64_t config_stop_budget_ms(const struct config *config)
+{
+    if (config->drain_timeout_ms == 0)
+        return UINT64_MAX;
+    return config->drain_timeout_ms + CONFIG_STOP_MARGIN_MS + CONFIG_STOP_GRACE_MS +
+           CONFIG_STOP_KILL_MS + CONFIG_STOP_SWEEP_MS;
+}

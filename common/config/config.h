@@ -137,7 +137,9 @@ struct config_finding {
 struct config_report {
     struct config_finding *findings; /* in the order of the file */
     size_t count;
-    size_t errors; /* findings that are not warnings */
+    size_t errors;      /* findings that are not warnings */
+    char **credentials; /* names of the systemd credentials that the file asks for, each once */
+    size_t credentials_count;
 };
 
 void config_report_done(struct config_report *report);
@@ -161,6 +163,25 @@ struct config_override {
 MUST_CHECK int config_load(const char *path, const struct config_override *overrides,
                            size_t overrides_count, struct config **out_config,
                            struct config_report *report);
+
+/* The same for commands that look at a configuration from outside of the service, where systemd's
+ * credentials cannot be read: `cred:NAME` is a warning then, and the secret that it stands for is
+ * not in the config. For looking only: nobody can log in with it. */
+MUST_CHECK int config_inspect(const char *path, const struct config_override *overrides,
+                              size_t overrides_count, struct config **out_config,
+                              struct config_report *report);
+
+/* How long a stop may take from the first signal to the end of droverd, when nothing that it
+ * started obeys: stop.drain_timeout and the graces after it. UINT64_MAX: as long as jobs take. A
+ * service manager that waits for less kills what still runs. */
+uint64_t config_stop_budget_ms(const struct config *config);
+/* The parts of it, in ms, in their order: what a worker may take after the drain's end to stop what
+ * runs and give it back; how long its master waits then until it kills; until it kills again; until
+ * it is no longer waited for. */
+#define CONFIG_STOP_MARGIN_MS 6000
+#define CONFIG_STOP_GRACE_MS  7000 /* a worker needs at most 6.5 s (workers/worker/worker.c) */
+#define CONFIG_STOP_KILL_MS   5000
+#define CONFIG_STOP_SWEEP_MS  1000
 
 /* Parses redis://[user@]host[:port][/db] and unix:///path[?db=N] into url, host, port, path, db and
  * (when the URL has one) username of `endpoint`, replacing what was there; the endpoint must be

@@ -20,11 +20,19 @@ static void finding_done(struct config_finding *finding)
     free(finding->text);
 }
 
+static void names_free(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
 void findings_done(struct findings *findings)
 {
     for (size_t i = 0; i < findings->count; i++)
         finding_done(&findings->rows[i].finding);
     free(findings->rows);
+    names_free(findings->credentials, findings->credentials_count);
     findings_init(findings);
 }
 
@@ -32,6 +40,24 @@ void findings_add_file(struct findings *findings, const char *file)
 {
     if (findings->files_count < ARRAY_SIZE(findings->files))
         findings->files[findings->files_count++] = file;
+}
+
+void findings_add_credential(struct findings *findings, const char *name)
+{
+    char **names;
+
+    for (size_t i = 0; i < findings->credentials_count; i++)
+        if (strcmp(findings->credentials[i], name) == 0)
+            return;
+    names = reallocarray(findings->credentials, findings->credentials_count + 1, sizeof *names);
+    if (names)
+        findings->credentials = names;
+    if (names)
+        names[findings->credentials_count] = strdup(name);
+    if (!names || !names[findings->credentials_count])
+        findings->out_of_memory = true;
+    else
+        findings->credentials_count++;
 }
 
 static size_t rank_of(const struct findings *findings, const char *file)
@@ -180,6 +206,9 @@ int findings_take(struct findings *findings, struct config_report *report)
             report->errors++;
     }
     report->count = findings->count;
+    report->credentials = TAKE_PTR(findings->credentials);
+    report->credentials_count = findings->credentials_count;
+    findings->credentials_count = 0;
     findings->count = 0; /* their texts are the report's now */
     findings_done(findings);
     if (out_of_memory)
@@ -192,5 +221,6 @@ void config_report_done(struct config_report *report)
     for (size_t i = 0; i < report->count; i++)
         finding_done(&report->findings[i]);
     free(report->findings);
+    names_free(report->credentials, report->credentials_count);
     *report = (struct config_report){ 0 };
 }

@@ -27,7 +27,8 @@ struct control_client {
     uint64_t timeout_ms;
 };
 
-/* Finds the socket: `socket` (--socket), DROVER_CONTROL, `control` of the configuration `config`
+/* Finds the socket: `socket` (--socket), DROVER_CONTROL, the instance's (instance.h), `control` of
+ * the configuration `config`
  * (-c; NULL: the usual file) when that loads, the built-in path. A broken file is no obstacle: a
  * reload that would tell what is wrong with it must find droverd. Ends with control_client_done
  * always. */

@@ -1,10 +1,12 @@
 /* drover: the command line. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/exit_code.h"
 #include "common/base/text.h"
 #include "supervisor/cli/command.h"
+#include "supervisor/cli/instance.h"
 #include "supervisor/cli/output.h"
 
 static int print_overview(int code)
@@ -38,9 +40,36 @@ static int unknown_command(const char *name)
     return cli_usage_error("", "there is no command %s", name);
 }
 
+/* `--instance NAME` before the command, else DROVER_INSTANCE. Moves *argv on; 0 or an exit code. */
+static int choose_instance(int *argc, char ***argv)
+{
+    static const char rules[] = "letters, digits, - _ . only, and no dot first";
+    const char *given = getenv("DROVER_INSTANCE");
+    const char *from = "DROVER_INSTANCE";
+    char **words = *argv;
+
+    if (*argc > 1 && (strcmp(words[1], "--instance") == 0 || strcmp(words[1], "-i") == 0)) {
+        if (*argc < 3)
+            return cli_usage_error("", "%s needs the NAME of drover@NAME", words[1]);
+        from = words[1];
+        given = words[2];
+        *argc -= 2;
+        *argv += 2;
+    }
+    if (given && *given && !instance_choose(given))
+        return cli_usage_error("", "%s: \"%s\" is no name of an instance: %s", from, given, rules);
+    if (given && !*given && from[0] == '-')
+        return cli_usage_error("", "%s: the name is empty", from);
+    return EXIT_CODE_OK;
+}
+
 int main(int argc, char **argv)
 {
     const struct cli_command *command;
+    int code = choose_instance(&argc, &argv);
+
+    if (code != EXIT_CODE_OK)
+        return code;
 
     if (argc < 2)
         return print_overview(EXIT_CODE_USAGE);

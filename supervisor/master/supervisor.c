@@ -14,10 +14,6 @@
 #include "supervisor/master/supervisor_state.h"
 
 #define SPAWNS_PER_TURN  4
-#define STOP_GRACE_MS    7000 /* a worker needs at most 6.5 s (workers/worker/worker.c) */
-#define DRAIN_MARGIN_MS  6000
-#define KILL_AGAIN_MS    5000
-#define SWEEP_TIMEOUT_MS 1000
 #define CLEAR_FIRST_MS   20 /* doubling */
 #define CLEAR_LAST_MS    1000
 #define EXTEND_EVERY_MS  1000  /* while ending: how often systemd is asked for more time … */
@@ -455,10 +451,10 @@ static void set_context(struct supervisor *supervisor, const struct config *conf
         .log_level = (unsigned int)config->log_level,
         .start_timeout_ms = config->start_timeout_ms,
         .drain_timeout_ms = config->drain_timeout_ms,
-        .drain_margin_ms = DRAIN_MARGIN_MS,
-        .stop_grace_ms = options->stop_grace_ms ? options->stop_grace_ms : STOP_GRACE_MS,
-        .kill_again_ms = KILL_AGAIN_MS,
-        .sweep_timeout_ms = SWEEP_TIMEOUT_MS,
+        .drain_margin_ms = CONFIG_STOP_MARGIN_MS,
+        .stop_grace_ms = options->stop_grace_ms ? options->stop_grace_ms : CONFIG_STOP_GRACE_MS,
+        .kill_again_ms = CONFIG_STOP_KILL_MS,
+        .sweep_timeout_ms = CONFIG_STOP_SWEEP_MS,
     };
 }
 

@@ -192,7 +192,8 @@ def build(context):
 
 
 PROGRAMS = ["bin/drover", "sbin/droverd", "libexec/drover/drover-worker", "libexec/drover/drover-exec"]
-SHIPPED = ["lib/systemd/system/drover.service"]
+SHIPPED = ["lib/systemd/system/drover.service", "lib/systemd/system/drover@.service", "lib/sysusers.d/drover.conf",
+           "lib/tmpfiles.d/drover.conf", "share/drover/users.conf", "share/drover/notify-reload.conf"]
 
 
 def _installs(context):
