@@ -55,8 +55,9 @@ struct config_backoff {
     double jitter;   /* 0 … 1, BullMQ's meaning */
 };
 
-/* A user, as the process that read the file found it in the user database; children get the numbers.
- * What a reload finds changed there (another group, another home) is a change of the value. */
+/* A user, as the process that read the file found it in the user database; children get the
+ * numbers. What a reload finds changed there (another group, another home) is a change of the
+ * value. */
 struct config_user {
     char *name;       /* as written: a name or a number */
     uint32_t uid;     /* never 0: jobs do not run as root */
@@ -93,8 +94,8 @@ struct config_handler {
                                   rounded up. When not 0, children * parallel is the concurrency. */
     unsigned int parallel;     /* process: jobs at once in one program, >= 1 */
     uint64_t heartbeat_ms;     /* process: a job that is silent for so long is ended; 0 never */
-    /* exec, process: as whom and within which limits the program runs. Without a user it runs as the
-     * worker does; `group` and `groups` are there with a user only. */
+    /* exec, process: as whom and within which limits the program runs. Without a user it runs as
+     * the worker does; `group` and `groups` are there with a user only. */
     struct config_user *user;
     struct config_groups *group;     /* one row; NULL: the user's primary group */
     struct config_groups *groups;    /* supplementary; NULL: all of the user's */
@@ -153,9 +154,9 @@ struct config {
     uint64_t start_timeout_ms; /* a worker must say ready within */
     uint64_t restart_first_ms; /* back-off of deaths before ready */
     uint64_t restart_max_ms;
-    char *control_path; /* of the master's socket, absolute */
-    struct config_user *user; /* whom workers become when droverd is root; NULL: nobody else; it has a
-                                 primary group */
+    char *control_path;       /* of the master's socket, absolute */
+    struct config_user *user; /* whom workers become when droverd is root; NULL: nobody else; it has
+                                 a primary group */
     /* Where each value came from ("file:line:column", "--set"; NULL: built in), in the order of
      * config_each_value (each.h). Empty in a child: JSON does not carry it. */
     char **origins;

@@ -70,6 +70,7 @@ enum schema_flag {
     SCHEMA_SOCKET = 1 << 3,       /* path of a unix socket */
     SCHEMA_OF_BYTES = 1 << 4,     /* a limit that is a size; without this and the next: a number */
     SCHEMA_OF_SECONDS = 1 << 5,   /* a limit that is a duration, of whole seconds */
+    SCHEMA_NO_UNLIMITED = 1 << 6, /* a limit that must be a number */
 };
 
 #define SCHEMA_KIND(handler_kind) (1u << (handler_kind))

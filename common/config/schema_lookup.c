@@ -211,5 +211,6 @@ void schema_print_range(const struct schema_row *row, struct buf *out)
     if (row->type == SCHEMA_NICE)
         (void)buf_append_text(out, " or inherit");
     if (row->type == SCHEMA_LIMIT)
-        (void)buf_append_text(out, ", unlimited or inherit");
+        (void)buf_append_text(out, row->flags & SCHEMA_NO_UNLIMITED ? " or inherit"
+                                                                    : ", unlimited or inherit");
 }

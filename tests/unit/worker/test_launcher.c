@@ -61,7 +61,7 @@ Test(launcher, signals_are_as_new_and_privileges_frozen)
 static void launch(const char *parent, const char *const *program, char *out, size_t out_bytes,
                    struct exec_status *status)
 {
-    const char *argv[8] = { "drover-exec", parent, "/", NULL };
+    const char *argv[24] = { "drover-exec", parent, "/", NULL };
     _cleanup_(freep) char *launcher = NULL;
     int output[2], report[2];
     ssize_t got;
