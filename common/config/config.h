@@ -180,6 +180,10 @@ struct config_report {
 };
 
 void config_report_done(struct config_report *report);
+/* Adds an error that was found after the file had been accepted as such; `origin` is one of
+ * config->origins (NULL: built in). The same one at the same place is kept once. -ENOMEM. */
+MUST_CHECK int config_report_add(struct config_report *report, const char *origin, const char *key,
+                                 const char *text);
 
 /* A value given outside the file (`--set KEY=VALUE`): goes through the same checks, wins over the
  * file. */

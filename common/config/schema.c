@@ -161,10 +161,9 @@ const struct schema_row schema_rows[] = {
       .change = SCHEMA_NEW_WORKERS,
       .help = "Whom worker processes become when droverd was started as root, with all of the "
               "user's groups, before they read anything. They keep only the capabilities that "
-              "their own handlers need, and none when no handler has a `user`, raises a limit or "
-              "lowers nice. The drop-in users.conf starts droverd with --set user=drover. none: "
-              "they stay what droverd is; when that is root the log says so "
-              "(droverd.runs_as_root). root itself is refused." },
+              "their handlers take, mostly none. The drop-in users.conf starts droverd with --set "
+              "user=drover. none: they stay what droverd is; when that is root the log says so "
+              "(droverd.runs_as_root). Root is refused here." },
     { .sections = SCHEMA_TOP,
       .path = "tiers.important.redis",
       .type = SCHEMA_ENDPOINT,
@@ -610,12 +609,11 @@ const struct schema_row schema_rows[] = {
       .handlers = PROGRAM_KINDS,
       .preset = "none",
       .change = SCHEMA_NEW_WORKERS,
-      .help = "User that the program runs as: a name or a number. HOME, USER and LOGNAME are the "
-              "user's. It has no capability and can gain none. droverd must be allowed to switch "
-              "users: started as root, or by the drop-in users.conf; otherwise the configuration "
-              "is refused. Names are looked up when the file is read, so a reload sees a changed "
-              "group. root is always refused: whoever can add a job would have the host. none: "
-              "the worker's own user." },
+      .help = "User that the program runs as, by name or number, with the user's HOME and no "
+              "capability. Takes a droverd that may switch users (the drop-in users.conf); "
+              "otherwise the configuration is refused. Looked up when the file is read, so a "
+              "reload sees a changed group. Root is always refused: whoever can add a job would "
+              "have the host. none: the worker's own user." },
     { .sections = HANDLER_OPTION,
       .path = "handler.group",
       .type = SCHEMA_GROUP,

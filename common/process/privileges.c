@@ -33,10 +33,11 @@ static bool is_in(uint64_t set, unsigned int capability)
 static uint64_t read_bounding(void)
 {
     uint64_t set = 0;
+    int r = 0;
 
-    for (unsigned int i = 0; i < CAPABILITIES; i++) {
-        if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
-            set |= PRIVILEGE(i);
+    for (unsigned int i = 0; r >= 0 && i < CAPABILITIES; i++) {
+        r = prctl(PR_CAPBSET_READ, i, 0, 0, 0);
+        set |= r == 1 ? PRIVILEGE(i) : 0;
     }
     return set;
 }
@@ -44,10 +45,11 @@ static uint64_t read_bounding(void)
 static uint64_t read_ambient(void)
 {
     uint64_t set = 0;
+    int r = 0;
 
-    for (unsigned int i = 0; i < CAPABILITIES; i++) {
-        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, i, 0, 0) == 1)
-            set |= PRIVILEGE(i);
+    for (unsigned int i = 0; r >= 0 && i < CAPABILITIES; i++) {
+        r = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, i, 0, 0);
+        set |= r == 1 ? PRIVILEGE(i) : 0;
     }
     return set;
 }
@@ -178,6 +180,12 @@ static int reduce_bounding(const struct privileges *now, uint64_t kept)
     return r;
 }
 
+/* The usual case, and it must also work where a filter of system calls lets capset fail. */
+static bool has_nothing(const struct privileges *now)
+{
+    return (now->permitted | now->inheritable | now->ambient) == 0;
+}
+
 static int raise_ambient(uint64_t set)
 {
     for (unsigned int i = 0; i < CAPABILITIES; i++) {
@@ -193,7 +201,7 @@ int privileges_keep(const struct privileges_wish *wish)
     uint64_t kept;
     int r = privileges_read(&now);
 
-    if (r < 0)
+    if (r < 0 || has_nothing(&now))
         return r;
     kept = wish->kept & now.permitted;
     r = reduce_bounding(&now, kept);
