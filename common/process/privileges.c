@@ -118,6 +118,13 @@ static bool is_within(const gid_t *some, size_t some_count, const gid_t *all, si
     return true;
 }
 
+bool privileges_same_groups(gid_t group, const gid_t *left, size_t left_count, const gid_t *right,
+                            size_t right_count)
+{
+    return is_within(left, left_count, right, right_count, group) &&
+           is_within(right, right_count, left, left_count, group);
+}
+
 bool privileges_has_groups(gid_t group, const gid_t *groups, size_t count)
 {
     int current_count = getgroups(0, NULL);
@@ -128,8 +135,7 @@ bool privileges_has_groups(gid_t group, const gid_t *groups, size_t count)
     current = calloc((size_t)current_count + 1, sizeof(*current));
     if (!current || getgroups(current_count, current) != current_count)
         return false;
-    return is_within(current, (size_t)current_count, groups, count, group) &&
-           is_within(groups, count, current, (size_t)current_count, group);
+    return privileges_same_groups(group, current, (size_t)current_count, groups, count);
 }
 
 int privileges_set_groups(gid_t group, const gid_t *groups, size_t count)

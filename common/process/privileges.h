@@ -35,9 +35,11 @@ MUST_CHECK int privileges_read(struct privileges *out);
 #define PRIVILEGE_NAMES_BYTES 512
 const char *privilege_names(uint64_t set, char out[PRIVILEGE_NAMES_BYTES]);
 
-/* True when the process has exactly these supplementary groups, in any order and each as often as
- * one likes; the kernel does not say whether its own group counts among them, so `group` may be in
- * one list and not in the other. */
+/* True when two lists of supplementary groups mean the same to a process whose group is `group`: in
+ * any order, each as often as one likes, and `group` itself in both, one or none of them. */
+bool privileges_same_groups(gid_t group, const gid_t *left, size_t left_count, const gid_t *right,
+                            size_t right_count);
+/* The same with the groups that this process has; false when they cannot be read. */
 bool privileges_has_groups(gid_t group, const gid_t *groups, size_t count);
 
 /* The supplementary groups. Nothing is done, and no capability needed, when it has just these. */

@@ -48,18 +48,18 @@ static bool workers_switch(const struct self *self, const struct config *config)
 static bool program_switches(const struct self *self, const struct config *config,
                              const struct config_handler *handler)
 {
-    uint32_t groups[CONFIG_GROUPS_MAX];
+    const struct config_user *worker = config->user;
+    uint32_t groups[CONFIG_GROUPS_MAX], gid;
     size_t count;
 
     if (!handler->user)
         return false;
-    if (config->user && config->user->uid == handler->user->uid && !handler->groups &&
-        config_handler_gid(handler) == config->user->gid)
-        return false;
-    if (config->user)
-        return true;
+    gid = config_handler_gid(handler);
     count = config_handler_groups(handler, groups);
-    return !is_self(self, handler->user->uid, config_handler_gid(handler), groups, count);
+    if (!worker)
+        return !is_self(self, handler->user->uid, gid, groups, count);
+    return worker->uid != handler->user->uid || worker->gid != gid ||
+           !privileges_same_groups(gid, worker->groups, worker->groups_count, groups, count);
 }
 
 static uint64_t hard_limit(enum resource resource)
