@@ -213,13 +213,18 @@ static int print_groups(const struct config_user *user, struct buf *out)
     return out->failed ? -ENOMEM : 0;
 }
 
+static void add_text(const char **argv, size_t *count, const char *name, const char *value)
+{
+    argv[(*count)++] = name;
+    argv[(*count)++] = value;
+}
+
 /* Number `value` as the argument after `name`; `storage` holds it. */
 static void add_number(const char **argv, size_t *count, const char *name, uint64_t value,
                        char storage[NUMBER_BYTES])
 {
     (void)snprintf(storage, NUMBER_BYTES, "%" PRIu64, value);
-    argv[(*count)++] = name;
-    argv[(*count)++] = storage;
+    add_text(argv, count, name, storage);
 }
 
 #define ARGUMENTS_MAX 32
@@ -230,9 +235,8 @@ static int start_process(struct child *child, const struct child_plan *plan, int
     _cleanup_(environment_done) struct environment environment = { 0 };
     _cleanup_(buf_done) struct buf groups = BUF_INIT(GROUPS_BYTES);
     char numbers[7][NUMBER_BYTES], title_room[TITLE_ROOM_BYTES + 1];
-    const char *argv[ARGUMENTS_MAX] = { "drover-worker", "--queue",  plan->queue, "--uuid",
-                                        child->uuid,     "--master", plan->master };
-    size_t count = 7;
+    const char *argv[ARGUMENTS_MAX] = { "drover-worker", "--queue", plan->queue };
+    size_t count = 3;
     int result = make_environment(plan->user, &environment);
 
     if (result == 0 && plan->user)
@@ -240,15 +244,17 @@ static int start_process(struct child *child, const struct child_plan *plan, int
     if (result < 0)
         return error_set(err, result, "no memory to start %s", plan->program);
     add_number(argv, &count, "--slot", plan->slot, numbers[0]);
+    add_text(argv, &count, "--uuid", child->uuid);
     add_number(argv, &count, "--generation", plan->generation, numbers[1]);
     add_number(argv, &count, "--slots", plan->concurrency, numbers[2]);
     add_number(argv, &count, "--board", (uint64_t)plan->board_slot, numbers[3]);
-    add_number(argv, &count, "--keep", plan->keep, numbers[4]);
+    add_text(argv, &count, "--master", plan->master);
+    if (plan->keep)
+        add_number(argv, &count, "--keep", plan->keep, numbers[4]);
     if (plan->user) {
         add_number(argv, &count, "--user", plan->user->uid, numbers[5]);
         add_number(argv, &count, "--group", plan->user->gid, numbers[6]);
-        argv[count++] = "--groups";
-        argv[count++] = buf_text(&groups);
+        add_text(argv, &count, "--groups", buf_text(&groups));
     }
     memset(title_room, '.', TITLE_ROOM_BYTES);
     title_room[TITLE_ROOM_BYTES] = '\0';
