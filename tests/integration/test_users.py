@@ -164,12 +164,26 @@ class Handlers(UserCase):
         self.assertIn("SIGXCPU", self.ends("q", completed=0, failed=1).job(job)["failedReason"])
 
     def test_a_lower_nice_value(self):
-        if not may("CAP_SYS_NICE") and not may("CAP_SYS_RESOURCE"):
-            self.skipTest("neither CAP_SYS_NICE nor CAP_SYS_RESOURCE here")
+        if not may("CAP_SYS_NICE") and not may("CAP_SYS_RESOURCE"):  # as in a container; then that is what is told
+            self.refused_here({"nice": -6}, "may not lower nice")
+            return
         seen = self.shown({"user": "nobody", "nice": -6}, user="daemon")
         self.assertEqual(-6, seen["nice"])
         self.assertEqual(list(resource.getrlimit(13)), seen["rlimit_nice"], "it cannot go further")
         self.assert_powerless(seen)
+
+    def test_a_raised_limit(self):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        if not may("CAP_SYS_RESOURCE"):
+            self.refused_here({"limits": {"open_files": hard + 1}}, "may not raise limits")
+            return
+        seen = self.shown({"user": "nobody", "limits": {"open_files": hard + 1}}, user="daemon")
+        self.assertEqual([hard + 1] * 2, seen["limits"]["NOFILE"])
+
+    def refused_here(self, handler, text):
+        daemon = self.droverd({"queues": {"q": {"handler": {"exec": ["/bin/true"], **handler}}}}, wait=False)
+        self.assertEqual(78, daemon.wait_end())
+        self.assertIn(text, daemon.tail())
 
     def test_a_file_that_its_user_may_not_run_or_enter(self):
         secret = os.path.join(self.scratch, "secret")
@@ -346,21 +360,6 @@ class Refusals(UserCase):
         self.assertIn(f"{self.place(path, 'open_files')}: error: queues.q.handler.limits.open_files: droverd may not raise limits: "
                       f"its own hard limit is {hard}", err)
         self.assertIn(f"{self.place(path, 'nice')}: error: queues.q.handler.nice: -3: droverd may not lower nice", err)
-
-    def test_a_limit_that_root_may_not_raise_either(self):
-        if may("CAP_SYS_RESOURCE"):
-            self.skipTest("root has CAP_SYS_RESOURCE here")
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        daemon = self.droverd({"queues": {"q": {"handler": {"exec": ["/bin/true"], "limits": {"open_files": hard + 1}}}}}, wait=False)
-        self.assertEqual(78, daemon.wait_end())
-        self.assertIn("lacks CAP_SYS_RESOURCE", daemon.tail())
-
-    def test_a_raised_limit_is_given(self):
-        if not may("CAP_SYS_RESOURCE"):
-            self.skipTest("root lacks CAP_SYS_RESOURCE here")
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        seen = self.shown({"user": "nobody", "limits": {"open_files": hard + 1}}, user="daemon")
-        self.assertEqual([hard + 1] * 2, seen["limits"]["NOFILE"])
 
     def test_what_it_is_already_takes_no_right(self):
         program = self.script("show.py", SHOW_EXEC)
