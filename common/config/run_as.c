@@ -10,10 +10,7 @@
 
 #define FIELD(base, row, type) (*(type *)((char *)(base) + (row)->offset))
 
-#define UMASK_MAX  0777
-#define NICE_LEAST (-20)
-#define NICE_MOST  19
-#define SECOND_MS  1000
+#define SECOND_MS 1000
 
 /* What stands for "as it is" is printed, and read, as this. */
 static const char inherit[] = "inherit";
@@ -247,7 +244,7 @@ static bool add_group(const struct reading *reading, const struct tree_node *nod
     return true;
 }
 
-static struct config_groups *new_groups(size_t room)
+struct config_groups *run_as_new_groups(size_t room)
 {
     struct config_groups *groups = calloc(1, sizeof *groups);
 
@@ -282,7 +279,7 @@ static bool read_groups(const struct reading *reading, const struct tree_node *n
         wrong(reading, node, "has more than %d groups", CONFIG_GROUPS_MAX);
         return false;
     }
-    out->groups = new_groups(count);
+    out->groups = run_as_new_groups(count);
     if (!out->groups) {
         reading->findings->out_of_memory = true;
         return false;
@@ -326,7 +323,7 @@ static bool read_nice(const struct reading *reading, const struct tree_node *nod
     if (strcmp(text, inherit) == 0)
         return true;
     if (!node->plain || text_parse_uint(text + negative, strlen(text + negative), &number) < 0 ||
-        number > (negative ? -NICE_LEAST : NICE_MOST)) {
+        number > (negative ? -RUN_AS_NICE_LEAST : RUN_AS_NICE_MOST)) {
         wrong(reading, node, "must be %s, not `%s`", what, text);
         return false;
     }
@@ -358,7 +355,7 @@ static int parse_limit(const struct schema_row *row, const char *text, uint64_t 
 }
 
 /* The bounds of a row of seconds are written in ms, as those of all durations are. */
-static bool limit_in_range(const struct schema_row *row, uint64_t limit, const char **out_side,
+bool run_as_limit_in_range(const struct schema_row *row, uint64_t limit, const char **out_side,
                            double *out_bound)
 {
     double scale = row->flags & SCHEMA_OF_SECONDS ? SECOND_MS : 1;
@@ -393,7 +390,7 @@ static bool read_limit(const struct reading *reading, const struct tree_node *no
         wrong(reading, node, "%s", err.text);
         return false;
     }
-    if (limit_in_range(row, out->natural, &side, &bound))
+    if (run_as_limit_in_range(row, out->natural, &side, &bound))
         return true;
     print_limit(row, (uint64_t)bound, &bound_text);
     wrong(reading, node, "%s is %s, which is %s", text, side, buf_text(&bound_text));
@@ -418,225 +415,5 @@ bool run_as_read(const struct schema_row *row, const struct tree_node *node, con
         return read_nice(&reading, node, out);
     default:
         return read_limit(&reading, node, out);
-    }
-}
-
-/* ---- as JSON */
-
-static json_t *numbers_to_json(const uint32_t *numbers, size_t count)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; array && i < count; i++) {
-        if (json_array_append_new(array, json_integer(numbers[i])) < 0) {
-            json_decref(array);
-            return NULL;
-        }
-    }
-    return array;
-}
-
-static json_t *user_to_json(const struct config_user *user)
-{
-    return !user ? json_null()
-                 : json_pack("{s:s, s:I, s:I, s:o, s:s}", "name", user->name, "uid",
-                             (json_int_t)user->uid, "gid", (json_int_t)user->gid, "groups",
-                             numbers_to_json(user->groups, user->groups_count), "home", user->home);
-}
-
-static json_t *group_to_json(const struct config_group *group)
-{
-    return json_pack("{s:s, s:I}", "name", group->name, "gid", (json_int_t)group->gid);
-}
-
-static json_t *groups_to_json(const struct config_groups *groups)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; array && i < groups->count; i++) {
-        if (json_array_append_new(array, group_to_json(&groups->rows[i])) < 0) {
-            json_decref(array);
-            return NULL;
-        }
-    }
-    return array;
-}
-
-static json_t *limit_to_json(uint64_t limit)
-{
-    if (limit == RESOURCE_INHERIT)
-        return json_null();
-    return limit == RESOURCE_UNLIMITED ? json_string(unlimited) : json_integer((json_int_t)limit);
-}
-
-json_t *run_as_to_json(const struct schema_row *row, const void *base)
-{
-    const struct config_groups *groups;
-    int number;
-
-    switch ((int)row->type) {
-    case SCHEMA_USER:
-        return user_to_json(VALUE_FIELD(base, row, struct config_user *));
-    case SCHEMA_GROUP:
-    case SCHEMA_GROUPS:
-        groups = VALUE_FIELD(base, row, struct config_groups *);
-        if (!groups)
-            return json_null();
-        return row->type == SCHEMA_GROUP ? group_to_json(groups->rows) : groups_to_json(groups);
-    case SCHEMA_LIMIT:
-        return limit_to_json(VALUE_FIELD(base, row, uint64_t));
-    default:
-        number = VALUE_FIELD(base, row, int);
-        return number == CONFIG_UMASK_INHERIT || number == CONFIG_NICE_INHERIT
-                   ? json_null()
-                   : json_integer(number);
-    }
-}
-
-static int refuse(const char *key, const char *what, struct error *err)
-{
-    return error_set(err, -EINVAL, "%s: not %s", key, what);
-}
-
-static int no_memory(struct error *err)
-{
-    return error_set(err, -ENOMEM, "no memory for the configuration");
-}
-
-static bool id_from_json(const json_t *json, uint32_t *out)
-{
-    json_int_t number = json_integer_value(json);
-
-    if (!json_is_integer(json) || number < 0 || number > UINT32_MAX)
-        return false;
-    *out = (uint32_t)number;
-    return true;
-}
-
-static int numbers_from_json(const json_t *json, struct config_user *user)
-{
-    size_t count = json_array_size(json);
-
-    if (!json_is_array(json) || count > CONFIG_GROUPS_MAX)
-        return -EINVAL;
-    user->groups = calloc(count + 1, sizeof *user->groups);
-    if (!user->groups)
-        return -ENOMEM;
-    while (user->groups_count < count) {
-        if (!id_from_json(json_array_get(json, user->groups_count),
-                          &user->groups[user->groups_count]))
-            return -EINVAL;
-        user->groups_count++;
-    }
-    return 0;
-}
-
-static int user_from_json(const json_t *json, const char *key, struct value *out, struct error *err)
-{
-    const char *name = json_string_value(json_object_get(json, "name"));
-    const char *home = json_string_value(json_object_get(json, "home"));
-    struct config_user *user;
-    int r;
-
-    if (json_is_null(json))
-        return 0;
-    user = out->user = calloc(1, sizeof *user);
-    if (!user)
-        return no_memory(err);
-    if (!name || !*name || !home || !id_from_json(json_object_get(json, "uid"), &user->uid) ||
-        !id_from_json(json_object_get(json, "gid"), &user->gid) || user->uid == 0 ||
-        user->uid == UINT32_MAX)
-        return refuse(key, "a user", err);
-    r = numbers_from_json(json_object_get(json, "groups"), user);
-    if (r == -EINVAL)
-        return refuse(key, "a user with groups", err);
-    user->name = strdup(name);
-    user->home = strdup(home);
-    return r == 0 && user->name && user->home ? 0 : no_memory(err);
-}
-
-static int group_from_json(const json_t *json, const char *key, struct config_groups *groups,
-                           struct error *err)
-{
-    const char *name = json_string_value(json_object_get(json, "name"));
-    struct config_group *row = &groups->rows[groups->count];
-
-    if (!name || !id_from_json(json_object_get(json, "gid"), &row->gid) ||
-        row->gid == CONFIG_NO_GROUP)
-        return refuse(key, "a group", err);
-    row->name = strdup(name);
-    if (!row->name)
-        return no_memory(err);
-    groups->count++;
-    return 0;
-}
-
-static int groups_from_json(const struct schema_row *row, const json_t *json, const char *key,
-                            struct value *out, struct error *err)
-{
-    bool single = row->type == SCHEMA_GROUP;
-    size_t count = single ? 1 : json_array_size(json);
-    int r = 0;
-
-    if (json_is_null(json))
-        return 0;
-    if ((!single && !json_is_array(json)) || count > CONFIG_GROUPS_MAX)
-        return refuse(key, "a list of groups", err);
-    out->groups = new_groups(count);
-    if (!out->groups)
-        return no_memory(err);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = group_from_json(single ? json : json_array_get(json, i), key, out->groups, err);
-    return r;
-}
-
-static int limit_from_json(const struct schema_row *row, const json_t *json, const char *key,
-                           struct value *out, struct error *err)
-{
-    const char *word = json_string_value(json);
-    json_int_t number = json_integer_value(json);
-    const char *side;
-    double bound;
-
-    out->natural = json_is_null(json) ? RESOURCE_INHERIT : RESOURCE_UNLIMITED;
-    if (json_is_null(json) ||
-        (word && strcmp(word, unlimited) == 0 && !(row->flags & SCHEMA_NO_UNLIMITED)))
-        return 0;
-    if (!json_is_integer(json) || number < 0 ||
-        !limit_in_range(row, (uint64_t)number, &side, &bound))
-        return refuse(key, "a limit", err);
-    out->natural = (uint64_t)number;
-    return 0;
-}
-
-static int number_from_json(const struct schema_row *row, const json_t *json, const char *key,
-                            struct value *out, struct error *err)
-{
-    bool is_nice = row->type == SCHEMA_NICE;
-    json_int_t number = json_integer_value(json);
-
-    out->word = is_nice ? CONFIG_NICE_INHERIT : CONFIG_UMASK_INHERIT;
-    if (json_is_null(json))
-        return 0;
-    if (!json_is_integer(json) || number < (is_nice ? NICE_LEAST : 0) ||
-        number > (is_nice ? NICE_MOST : UMASK_MAX))
-        return refuse(key, is_nice ? "a nice value" : "a umask", err);
-    out->word = (int)number;
-    return 0;
-}
-
-int run_as_from_json(const struct schema_row *row, const json_t *json, const char *key,
-                     struct value *out, struct error *err)
-{
-    switch ((int)row->type) {
-    case SCHEMA_USER:
-        return user_from_json(json, key, out, err);
-    case SCHEMA_GROUP:
-    case SCHEMA_GROUPS:
-        return groups_from_json(row, json, key, out, err);
-    case SCHEMA_LIMIT:
-        return limit_from_json(row, json, key, out, err);
-    default:
-        return number_from_json(row, json, key, out, err);
     }
 }

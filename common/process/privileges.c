@@ -2,20 +2,12 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #define CAPABILITIES 64 /* bits of a set; the kernel has fewer */
-
-_Static_assert(PRIVILEGE_SETUID == PRIVILEGE(CAP_SETUID), "as the kernel counts");
-_Static_assert(PRIVILEGE_SETGID == PRIVILEGE(CAP_SETGID), "as the kernel counts");
-_Static_assert(PRIVILEGE_KILL == PRIVILEGE(CAP_KILL), "as the kernel counts");
-_Static_assert(PRIVILEGE_SETPCAP == PRIVILEGE(CAP_SETPCAP), "as the kernel counts");
-_Static_assert(PRIVILEGE_SYS_NICE == PRIVILEGE(CAP_SYS_NICE), "as the kernel counts");
-_Static_assert(PRIVILEGE_SYS_RESOURCE == PRIVILEGE(CAP_SYS_RESOURCE), "as the kernel counts");
 
 /* ---- reading */
 
@@ -57,7 +49,7 @@ static uint64_t read_ambient(void)
 int privileges_read(struct privileges *out)
 {
     struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
 
     if (syscall(SYS_capget, &header, data) < 0)
         return -errno;
@@ -203,7 +195,7 @@ static int raise_ambient(uint64_t set)
 
 int privileges_keep(const struct privileges_wish *wish)
 {
-    struct privileges now;
+    struct privileges now = { 0 };
     uint64_t kept;
     int r = privileges_read(&now);
 
@@ -226,7 +218,7 @@ int privileges_freeze(void)
 
 int privileges_verify(uid_t user, gid_t group, const struct privileges_wish *wish)
 {
-    struct privileges now;
+    struct privileges now = { 0 };
     uid_t uids[3];
     gid_t gids[3];
     int r = privileges_read(&now);

@@ -7,6 +7,7 @@
  * Every function returns 0 or a negative errno; one thread only. */
 #pragma once
 
+#include <linux/capability.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,13 +18,13 @@
 /* A set of capabilities, a bit each (linux/capability.h). */
 #define PRIVILEGE(capability) (UINT64_C(1) << (capability))
 
-/* What drover has use for. `privilege_names` prints them as capabilities(7) calls them. */
-#define PRIVILEGE_SETUID       PRIVILEGE(7)
-#define PRIVILEGE_SETGID       PRIVILEGE(6)
-#define PRIVILEGE_KILL         PRIVILEGE(5)
-#define PRIVILEGE_SETPCAP      PRIVILEGE(8)  /* takes capabilities out of the bounding set */
-#define PRIVILEGE_SYS_NICE     PRIVILEGE(23) /* a lower nice value */
-#define PRIVILEGE_SYS_RESOURCE PRIVILEGE(24) /* a higher limit */
+/* What drover has use for. What each allows: capabilities(7). */
+#define PRIVILEGE_SETUID       PRIVILEGE(CAP_SETUID)
+#define PRIVILEGE_SETGID       PRIVILEGE(CAP_SETGID)
+#define PRIVILEGE_KILL         PRIVILEGE(CAP_KILL)
+#define PRIVILEGE_SETPCAP      PRIVILEGE(CAP_SETPCAP) /* takes capabilities out of the bounding set */
+#define PRIVILEGE_SYS_NICE     PRIVILEGE(CAP_SYS_NICE)     /* a lower nice value */
+#define PRIVILEGE_SYS_RESOURCE PRIVILEGE(CAP_SYS_RESOURCE) /* a higher limit */
 
 /* What a process may do. */
 struct privileges {
