@@ -224,3 +224,59 @@ void config_report_done(struct config_report *report)
     names_free(report->credentials, report->credentials_count);
     *report = (struct config_report){ 0 };
 }
+
+/* "FILE:LINE:COLUMN", or a name without a place. */
+static bool split_origin(const char *origin, struct config_finding *out)
+{
+    const char *column = strrchr(origin, ':');
+    const char *line = column ? memrchr(origin, ':', (size_t)(column - origin)) : NULL;
+    uint64_t numbers[2];
+
+    if (!line || text_parse_uint(line + 1, (size_t)(column - line - 1), &numbers[0]) < 0 ||
+        text_parse_uint(column + 1, strlen(column + 1), &numbers[1]) < 0) {
+        out->file = strdup(origin);
+        return out->file != NULL;
+    }
+    out->line = (unsigned int)numbers[0];
+    out->column = (unsigned int)numbers[1];
+    out->file = strndup(origin, (size_t)(line - origin));
+    return out->file != NULL;
+}
+
+static bool is_reported(const struct config_report *report, const struct config_finding *finding)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        const struct config_finding *known = &report->findings[i];
+
+        if (known->line == finding->line && known->column == finding->column &&
+            finding->line != 0 && strcmp(known->file, finding->file) == 0 &&
+            strcmp(known->text, finding->text) == 0)
+            return true;
+    }
+    return false;
+}
+
+int config_report_add(struct config_report *report, const char *origin, const char *key,
+                      const char *text)
+{
+    struct config_finding finding = { .key = strdup(key), .text = strdup(text) };
+    struct config_finding *rows;
+
+    if (!split_origin(origin ? origin : "default", &finding) || !finding.key || !finding.text) {
+        finding_done(&finding);
+        return -ENOMEM;
+    }
+    if (is_reported(report, &finding)) {
+        finding_done(&finding);
+        return 0;
+    }
+    rows = reallocarray(report->findings, report->count + 1, sizeof *rows);
+    if (!rows) {
+        finding_done(&finding);
+        return -ENOMEM;
+    }
+    report->findings = rows;
+    rows[report->count++] = finding;
+    report->errors++;
+    return 0;
+}

@@ -11,6 +11,7 @@
 #include "common/base/program_path.h"
 #include "common/base/undumpable.h"
 #include "common/config/config.h"
+#include "supervisor/master/needs.h"
 #include "supervisor/master/supervisor.h"
 
 #define DEFAULT_FILE  "/etc/drover/drover.yaml"
@@ -120,6 +121,11 @@ static int load(const struct command_line *line, struct config **out_config)
     int result =
         config_load(line->file, line->overrides, line->overrides_count, out_config, &report);
 
+    /* --check is about the file: whoever asks is not who will run it. */
+    if (result == 0 && !line->check)
+        result = needs_check(*out_config, &report);
+    if (result < 0)
+        config_free(TAKE_PTR(*out_config));
     print_findings(&report);
     if (result < 0)
         (void)fprintf(stderr, "droverd: %s: %zu error%s, nothing was started\n", line->file,

@@ -9,6 +9,7 @@
 #include "common/base/exit_code.h"
 #include "common/base/log.h"
 #include "common/config/diff.h"
+#include "supervisor/master/needs.h"
 #include "supervisor/master/notify.h"
 #include "supervisor/master/supervisor_state.h"
 
@@ -306,6 +307,7 @@ static void apply(struct supervisor *supervisor, const struct config_diff *diff,
     struct reload *reload = &supervisor->reload;
 
     take_top(supervisor, to->config);
+    supervisor_warn_of_root(to->config);
     for (size_t i = 0; i < diff->queues_count; i++) {
         struct error err = { 0 };
         struct reload_row *row = NULL;
@@ -379,6 +381,10 @@ static void read_file(uv_work_t *work)
 
     reload->result = config_load(options->file, options->overrides, options->overrides_count,
                                  &reload->loaded, &reload->report);
+    if (reload->result == 0)
+        reload->result = needs_check(reload->loaded, &reload->report);
+    if (reload->result < 0)
+        config_free(TAKE_PTR(reload->loaded));
 }
 
 static void on_read(uv_work_t *work, int status)

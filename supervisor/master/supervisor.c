@@ -10,6 +10,7 @@
 #include "common/base/exit_code.h"
 #include "common/base/log.h"
 #include "common/process/process_table.h"
+#include "supervisor/master/needs.h"
 #include "supervisor/master/notify.h"
 #include "supervisor/master/supervisor_state.h"
 
@@ -437,6 +438,15 @@ static int open_pools(struct supervisor *supervisor, struct error *err)
     return 0;
 }
 
+void supervisor_warn_of_root(const struct config *config)
+{
+    if (needs_leave_root(config))
+        log_warn("droverd.runs_as_root",
+                 LOG_STR("why", "workers, and handlers without a user of their own, run as root: "
+                                "whoever can add a job has this host"),
+                 LOG_STR("hint", "start droverd as another user, or set `user`"));
+}
+
 static void set_context(struct supervisor *supervisor, const struct config *config)
 {
     const struct supervisor_options *options = &supervisor->options;
@@ -514,6 +524,7 @@ int supervisor_open(uv_loop_t *loop, const struct supervisor_options *options,
              LOG_STR("run", supervisor->run_uuid),
              LOG_UINT("queues", supervisor->generation->config->queues_count),
              LOG_STR("worker", options->worker_path));
+    supervisor_warn_of_root(supervisor->generation->config);
     *out_supervisor = supervisor;
     return 0;
 }

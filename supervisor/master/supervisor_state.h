@@ -91,6 +91,8 @@ MUST_CHECK int supervisor_add_pool(struct supervisor *supervisor, struct pool *p
 struct slot *supervisor_find_slot(const struct supervisor *supervisor,
                                   bool (*each)(const struct slot *slot, const void *arg),
                                   const void *arg);
+/* Says it when workers of this configuration run as root. */
+void supervisor_warn_of_root(const struct config *config);
 size_t supervisor_count_in(const struct supervisor *supervisor, enum slot_state state);
 size_t supervisor_count_slots(const struct supervisor *supervisor);
 
