@@ -9,15 +9,23 @@
 #include "supervisor/master/slot.h"
 
 struct supervisor;
+struct store_passed;
 
 struct supervisor_options {
     const char *file; /* the configuration's, read again by a reload; borrowed */
     const struct config_override *overrides; /* likewise; borrowed */
     size_t overrides_count;
-    const char *worker_path; /* absolute path of drover-worker; borrowed */
-    uint64_t stop_grace_ms;  /* between stop and kill; 0: the usual 7 s */
-    bool no_control;         /* no control socket */
+    const char *worker_path;     /* absolute path of drover-worker; borrowed */
+    uint64_t stop_grace_ms;      /* between stop and kill; 0: the usual 7 s */
+    bool no_control;             /* no control socket */
+    struct store_passed *passed; /* descriptors that systemd has passed; borrowed, used up by
+                                    supervisor_open; NULL: none */
 };
+
+/* How long the end of the service may take after SIGTERM when a drain may take so long (`stop.
+ * drain_timeout`): what a unit's TimeoutStopSec should allow, and as long as systemd is asked for
+ * more time. UINT64_MAX: no bound (0). */
+uint64_t supervisor_stop_budget_ms(uint64_t drain_timeout_ms);
 
 /* Starts everything: control socket, signal handlers, child subreaper, and, from the first turn of
  * the loop, the workers of `config` (taken, also on failure). The loop runs until the supervisor
