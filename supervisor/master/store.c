@@ -1,5 +1,6 @@
 #include "supervisor/master/store.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -10,18 +11,34 @@
 #include "common/scoreboard/totals.h"
 #include "supervisor/master/notify.h"
 
+#define HIGH_FD 64 /* passed ones move there */
+
+static void take_one(struct store_passed *passed, int fd)
+{
+    int moved = -1;
+
+    if (passed->count < STORE_PASSED_MAX && passed->surplus == 0) /* names go by order */
+        moved = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+    (void)close(fd); /* it lives on under the other number, or is one too many */
+    if (moved >= 0)
+        passed->fds[passed->count++] = moved;
+    else
+        passed->surplus++;
+}
+
 void store_take(struct store_passed *out_passed)
 {
     char **names = NULL;
     int count = sd_listen_fds_with_names(/* unset_environment= */ 0, &names);
 
-    *out_passed = (struct store_passed){ .first = SD_LISTEN_FDS_START };
+    *out_passed = (struct store_passed){ 0 };
     if (count < 0) { /* the names do not fit: then nothing in there is ours */
         out_passed->error = count;
         count = sd_listen_fds(/* unset_environment= */ 0);
     }
-    out_passed->count = count > 0 ? count : 0;
     out_passed->names = names;
+    for (int i = 0; i < count; i++)
+        take_one(out_passed, SD_LISTEN_FDS_START + i);
 }
 
 static void free_names(struct store_passed *passed)
@@ -67,7 +84,7 @@ static struct scoreboard *take_all(struct store_passed *passed, bool *out_renew)
 
     for (int i = 0; i < passed->count; i++) {
         const char *name = name_of(passed, i);
-        int fd = passed->first + i;
+        int fd = passed->fds[i];
 
         if (strcmp(name, STORE_BOARD_NAME) == 0) {
             *out_renew = !take_board(fd, &board) || *out_renew;
@@ -99,6 +116,9 @@ int store_open_board(struct store_passed *passed, struct scoreboard **out_board,
     if (passed && passed->error < 0)
         log_warn("systemd.fds_ignored", LOG_STR("error", strerror(-passed->error)),
                  LOG_STR("why", "LISTEN_FDS and LISTEN_FDNAMES do not say what was passed"));
+    if (passed && passed->surplus > 0)
+        log_warn("systemd.fds_ignored", LOG_INT("count", passed->surplus),
+                 LOG_STR("why", "more descriptors were passed than droverd looks at"));
     if (passed) {
         board = take_all(passed, &renew);
         free_names(passed);

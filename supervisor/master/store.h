@@ -9,16 +9,20 @@
 
 #define STORE_BOARD_NAME "scoreboard"
 
+#define STORE_PASSED_MAX 32
+
 /* What was passed to this process (LISTEN_FDS). */
 struct store_passed {
-    int first;    /* descriptor */
-    int count;    /* of descriptors, one after the other */
+    int fds[STORE_PASSED_MAX];
+    int count;    /* of fds */
+    int surplus;  /* so many more, which are closed already */
     char **names; /* of each; owned, NULL: none has one */
     int error;    /* a negative errno: it could not be made out */
 };
 
-/* Takes note of what was passed and makes it close-on-exec. Before this process opens anything:
- * only then are the numbers certain. */
+/* Takes what was passed, to higher numbers and close-on-exec. Before this process opens anything:
+ * only then are those that LISTEN_FDS stands for certain, and the low ones, which have a meaning in
+ * children (child.c), are taken by the loop as in any other start. */
 void store_take(struct store_passed *out_passed);
 
 /* The scoreboard of the last master when there is one that can be used, else a new one, which

@@ -104,7 +104,7 @@ static void start_with_kept(void)
 {
     int fd = fcntl(scoreboard_fd(old), F_DUPFD_CLOEXEC, 100);
 
-    passed = (struct store_passed){ .first = fd, .count = 1, .names = calloc(2, sizeof(char *)) };
+    passed = (struct store_passed){ .fds = { fd }, .count = 1, .names = calloc(2, sizeof(char *)) };
     passed.names[0] = strdup("scoreboard");
     rig.options.passed = &passed;
     rig_start();

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
@@ -26,7 +27,7 @@ static void set_up(void)
     log_fd = memfd_create("log", MFD_CLOEXEC);
     log_open(log_fd, LOG_FORMAT_JSON, LOG_LEVEL_DEBUG);
     ear_open();
-    passed = (struct store_passed){ .first = FIRST, .names = calloc(8, sizeof(char *)) };
+    passed = (struct store_passed){ .names = calloc(STORE_PASSED_MAX + 8, sizeof(char *)) };
 }
 
 static void tear_down(void)
@@ -44,6 +45,7 @@ static void pass(int fd, const char *name)
 {
     cr_assert(dup2(fd, FIRST + passed.count) >= 0);
     (void)close(fd);
+    passed.fds[passed.count] = FIRST + passed.count;
     passed.names[passed.count++] = strdup(name);
 }
 
@@ -149,7 +151,7 @@ Test(store, a_wrong_one_is_refused_by_name_and_replaced)
 
     cr_assert(pipe2(pipe_fds, O_CLOEXEC) == 0);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        passed = (struct store_passed){ .first = FIRST, .names = calloc(8, sizeof(char *)) };
+        passed = (struct store_passed){ .names = calloc(STORE_PASSED_MAX + 8, sizeof(char *)) };
         pass(i == 0   ? make_wrong(1)
              : i == 1 ? make_wrong(9)
              : i == 2 ? make_memory("")
@@ -220,38 +222,72 @@ static void set(const char *pid, const char *fds, const char *names)
     cr_assert((names ? setenv("LISTEN_FDNAMES", names, 1) : unsetenv("LISTEN_FDNAMES")) == 0);
 }
 
-/* Criterion's descriptors from 3 on stand for passed ones: only their flag is touched here. */
+/* Where nothing was passed, or what was cannot be made out. */
 Test(store, an_odd_environment_is_told_from_none)
 {
     static const struct {
         const char *name, *pid, *fds, *names;
-        int count;
         bool error;
     } rows[] = {
-        { "none", NULL, NULL, NULL, 0, false },
-        { "of another process", "1", "1", "scoreboard", 0, false },
-        { "a number of nothing", "own", "0", "", 0, true },
-        { "no pid", NULL, "1", "scoreboard", 0, false },
-        { "no number", "own", "abc", NULL, 0, true },
-        { "a negative one", "own", "-2", NULL, 0, true },
-        { "no number of a process", "x", "1", NULL, 0, true },
-        { "far too many", "own", "2000000000", NULL, 0, true },
-        { "more than are open", "own", "900", NULL, 0, true },
-        { "names for more", "own", "1", "scoreboard:other", 1, true },
-        { "without names", "own", "1", NULL, 1, false },
-        { "in order", "own", "1", "scoreboard", 1, false },
+        { "none", NULL, NULL, NULL, false },
+        { "of another process", "1", "1", "scoreboard", false },
+        { "a number of nothing", "own", "0", "", true },
+        { "no pid", NULL, "1", "scoreboard", false },
+        { "no number", "own", "abc", NULL, true },
+        { "a negative one", "own", "-2", NULL, true },
+        { "no number of a process", "x", "1", NULL, true },
+        { "far too many", "own", "2000000000", NULL, true },
+        { "more than are open", "own", "900", NULL, true },
     };
 
     free(passed.names);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        struct store_passed got = { 0 };
+        struct store_passed got = { .count = 7 };
 
         set(rows[i].pid, rows[i].fds, rows[i].names);
         store_take(&got);
-        cr_expect(got.first == 3 && got.count == rows[i].count, "%s: %d", rows[i].name, got.count);
+        cr_expect(got.count == 0 && got.surplus == 0 && !got.names, "%s", rows[i].name);
         cr_expect((got.error < 0) == rows[i].error, "%s: %d", rows[i].name, got.error);
-        for (char **name = got.names; name && *name; name++)
-            free(*name);
-        free(got.names);
     }
+}
+
+/* In a process of its own: what lies from 3 on belongs to the test's framework. Returns how many
+ * were passed on; each has a high number and is close-on-exec, and the low ones are free. */
+static int take_in_child(int count, const char *names)
+{
+    pid_t pid = fork();
+    int status = 0;
+
+    cr_assert(pid >= 0);
+    if (pid == 0) {
+        struct store_passed got;
+        char number[16];
+        bool good = true;
+
+        for (int fd = 3; fd < 256; fd++)
+            (void)close(fd);
+        for (int i = 0; i < count; i++)
+            (void)!dup2(open("/dev/null", O_RDONLY), 3 + i);
+        (void)snprintf(number, sizeof number, "%d", count);
+        set("own", number, names);
+        store_take(&got);
+        for (int i = 0; i < got.count; i++)
+            good = good && got.fds[i] >= 64 && fcntl(got.fds[i], F_GETFD) == FD_CLOEXEC;
+        for (int fd = 3; fd < 64; fd++)
+            good = good && fcntl(fd, F_GETFD) < 0;
+        good = good && got.count + got.surplus == count;
+        good = good && (got.error < 0) == (names && strstr(names, "too:many"));
+        _exit(good ? got.count : 255);
+    }
+    cr_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+Test(store, what_is_passed_moves_out_of_the_way)
+{
+    free(passed.names);
+    cr_expect(take_in_child(1, "scoreboard") == 1);
+    cr_expect(take_in_child(3, NULL) == 3);
+    cr_expect(take_in_child(1, "too:many") == 1, "closed and said, later");
+    cr_expect(take_in_child(40, NULL) == STORE_PASSED_MAX);
 }
