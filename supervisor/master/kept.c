@@ -81,7 +81,7 @@ static bool is_gone(const struct kept_worker *worker)
  * table. */
 static void end_sessions(struct kept *kept)
 {
-    _cleanup_(freep) struct process_session *sessions = calloc(kept->count, sizeof *sessions);
+    _cleanup_(freep) struct process_session *sessions = calloc(kept->count + 1, sizeof *sessions);
     size_t count = 0, at = 0;
 
     for (size_t i = 0; i < kept->count; i++) {
