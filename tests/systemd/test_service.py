@@ -420,7 +420,8 @@ class Inherited(Service):
             master = file.read()
         for name in ("NOTIFY_SOCKET=", "WATCHDOG_USEC=", "LISTEN_FDS="):
             self.assertIn(name, master)
-        texts = [open(env).read()]
+        with open(env) as file:
+            texts = [file.read()]
         for pid in worker_pids():
             with open(f"/proc/{pid}/environ") as file:
                 texts.append(file.read())
