@@ -150,6 +150,7 @@ Test(store, a_wrong_one_is_refused_by_name_and_replaced)
     int pipe_fds[2];
 
     cr_assert(pipe2(pipe_fds, O_CLOEXEC) == 0);
+    free(passed.names); /* each row has its own */
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         passed = (struct store_passed){ .names = calloc(STORE_PASSED_MAX + 8, sizeof(char *)) };
         pass(i == 0   ? make_wrong(1)
