@@ -218,10 +218,10 @@ void each_print_key(const struct each_value *value, struct buf *out)
     buf_done(&key);
 }
 
-uint64_t config_stop_budget_ms(const struct config *config)
+uint64_t config_stop_budget_ms(uint64_t drain_timeout_ms)
 {
-    if (config->drain_timeout_ms == 0)
+    if (drain_timeout_ms == 0)
         return UINT64_MAX;
-    return config->drain_timeout_ms + CONFIG_STOP_MARGIN_MS + CONFIG_STOP_GRACE_MS +
+    return drain_timeout_ms + CONFIG_STOP_MARGIN_MS + CONFIG_STOP_GRACE_MS +
            CONFIG_STOP_KILL_MS + CONFIG_STOP_SWEEP_MS;
 }

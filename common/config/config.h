@@ -217,7 +217,7 @@ MUST_CHECK int config_inspect(const char *path, const struct config_override *ov
 /* How long a stop may take from the first signal to the end of droverd, when nothing that it
  * started obeys: stop.drain_timeout and the graces after it. UINT64_MAX: as long as jobs take. A
  * service manager that waits for less kills what still runs. */
-uint64_t config_stop_budget_ms(const struct config *config);
+uint64_t config_stop_budget_ms(uint64_t drain_timeout_ms);
 /* The parts of it, in ms, in their order: what a worker may take after the drain's end to stop what
  * runs and give it back; how long its master waits then until it kills; until it kills again; until
  * it is no longer waited for. */

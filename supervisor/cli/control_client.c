@@ -301,6 +301,8 @@ int control_client_call(const struct control_call *call, json_t **out_end)
                                out_end, &err);
     else
         json_decref(call->request);
+    if (r >= 0 && call->and_then && json_is_true(json_object_get(*out_end, "ok")))
+        call->and_then(&client, call->arg);
     control_client_done(&client);
     if (r >= 0)
         return 0;

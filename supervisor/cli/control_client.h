@@ -55,6 +55,8 @@ struct control_call {
     json_t *request;             /* taken */
     uint64_t timeout_ms;
     control_row_cb *on_row;
+    /* After an end that is `ok`, while the connection is there: to ask for more. May be NULL. */
+    void (*and_then)(struct control_client *client, void *arg);
     void *arg;
 };
 /* 0 and an end (new), which may be one of failure; or an exit code. */

@@ -250,7 +250,7 @@ int unit_needs_find(const struct config *config, const struct config_report *rep
     for (size_t i = 0; i < report->credentials_count; i++)
         add(out, UNIT_NEED_CREDENTIAL, strdup(report->credentials[i]), 0,
             text_format("cred:%s stands in the configuration", report->credentials[i]));
-    add(out, UNIT_NEED_STOP, NULL, config_stop_budget_ms(config),
+    add(out, UNIT_NEED_STOP, NULL, config_stop_budget_ms(config->drain_timeout_ms),
         strdup("stop.drain_timeout and the graces after it"));
     add(out, UNIT_NEED_START, NULL, config->start_timeout_ms + RECOVERY_START_MS,
         strdup("start.timeout, and a second try"));

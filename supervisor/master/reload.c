@@ -121,13 +121,6 @@ static void forget_file(struct reload *reload)
     reload->report = (struct config_report){ 0 };
 }
 
-/* systemd hears of it before those who asked do: who looks then must find it over. */
-static void tell_systemd(const struct supervisor *supervisor)
-{
-    if (supervisor->phase == PHASE_RUNNING)
-        notify_ready();
-}
-
 static void end_reload(struct supervisor *supervisor)
 {
     supervisor->reload.phase = RELOAD_IDLE;
@@ -143,7 +136,8 @@ static void refuse(struct supervisor *supervisor, const char *why)
     log_findings(&reload->report);
     log_error("reload.refused", LOG_STR("file", supervisor->options.file), LOG_STR("why", why),
               LOG_UINT("errors", errors), LOG_UINT("generation", supervisor->generation->number));
-    tell_systemd(supervisor);
+    reload->phase = RELOAD_IDLE;
+    service_tell_ready(supervisor);
     fail_askers(reload, supervisor, EXIT_CODE_FAILED, why);
     end_reload(supervisor);
 }
@@ -181,8 +175,8 @@ static void finish(struct supervisor *supervisor)
     for (size_t i = 0; i < count; i++)
         ends[i] = end_json(supervisor);
     reload->askers_count = 0;
-    tell_systemd(supervisor);
     end_reload(supervisor);
+    service_tell_ready(supervisor);
     for (size_t i = 0; i < count; i++) {
         if (failed == 0)
             control_request_end(askers[i], ends[i]);
@@ -460,7 +454,7 @@ void reload_step(struct supervisor *supervisor)
     /* The pools of the first start are given their time first, so that each change is judged by
      * itself. */
     if (reload->phase == RELOAD_IDLE && reload->asked && supervisor->phase == PHASE_RUNNING &&
-        supervisor->told_ready)
+        supervisor->service.told_ready)
         begin(supervisor);
 }
 

@@ -94,7 +94,7 @@ class Unit(rig.Case):
             file.write("[Unit]\nConditionPathExists=\n"
                        f"[Service]\nExecStart=\nExecStart={HOME}/droverd -c {HOME}/drover.yaml\n{self.user}"
                        f"ExecReload=\nExecReload={HOME}/drover reload --socket /run/drover/control\n"
-                       f"ReadWritePaths={self.shared}\nWatchdogSec=0\n{self.dropin}{text}")
+                       f"ReadWritePaths={self.shared}\n{self.dropin}{text}")
         systemctl("daemon-reload")
         self.addCleanup(self.stop, unit)
 

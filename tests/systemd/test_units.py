@@ -266,7 +266,7 @@ class Instances(service.Unit):
             file.write("[Unit]\nConditionPathExists=\n[Service]\nExecStart=\n"
                        f"ExecStart={HOME}/droverd -c {HOME}/%i/drover.yaml --set control=/run/drover-%i/control\n"
                        f"ExecReload=\nExecReload={HOME}/drover reload --socket /run/drover-%i/control\n"
-                       "DynamicUser=yes\nWatchdogSec=0\n")
+                       "DynamicUser=yes\n")
         units = ["drover", "drover@one", "drover@two"]
         for name in ("one", "two"):
             os.makedirs(os.path.join(HOME, name, "queues.d"))
