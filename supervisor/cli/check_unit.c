@@ -155,6 +155,21 @@ static void compare_credential(struct comparison *comparison, const struct unit_
     find(comparison, /* warning= */ false, "LoadCredential", "lacks %s: %s", need->text, need->why);
 }
 
+static void compare_users(struct comparison *comparison, const struct unit_need *need)
+{
+    static const char *const rights[] = { "cap_setuid", "cap_setgid", "cap_kill" };
+    const char *user = unit_show_get(comparison->show, "User");
+
+    if (user && *user && strcmp(user, "root") != 0)
+        find(comparison, /* warning= */ false, "User", "is %s: %s; see the drop-in users.conf",
+             user, need->why);
+    for (size_t i = 0; i < ARRAY_SIZE(rights); i++) {
+        if (!unit_show_has_word(comparison->show, "CapabilityBoundingSet", rights[i]))
+            find(comparison, /* warning= */ false, "CapabilityBoundingSet", "lacks %s: %s",
+                 rights[i], need->why);
+    }
+}
+
 static void compare_need(struct comparison *comparison, const struct unit_need *need)
 {
     uint64_t number;
@@ -167,6 +182,9 @@ static void compare_need(struct comparison *comparison, const struct unit_need *
         break;
     case UNIT_NEED_CREDENTIAL:
         compare_credential(comparison, need);
+        break;
+    case UNIT_NEED_USERS:
+        compare_users(comparison, need);
         break;
     case UNIT_NEED_STOP:
         compare_time(comparison, need, "TimeoutStopUSec", "TimeoutStopSec",

@@ -97,8 +97,20 @@ static uint64_t seconds_of(uint64_t ms)
     return ms / 1000 + (ms % 1000 ? 1 : 0);
 }
 
+/* The drop-in users.conf, for this file and instance. */
+static void print_users(const char *worker, const char *file, struct buf *out)
+{
+    (void)buf_printf(out, "ExecStart=\nExecStart=" DROVER_SBINDIR "/droverd -c %s", file);
+    if (instance_name())
+        (void)buf_printf(out, " --set control=%s", instance_socket());
+    (void)buf_printf(out,
+                     " --set user=%s\nUser=root\nCapabilityBoundingSet=" UNIT_RIGHTS
+                     "\nSystemCallFilter=@setuid capset",
+                     worker);
+}
+
 /* Prints into `out` what gives the unit this; nothing when the shipped unit has enough. */
-static void print_directives(const struct unit_need *need, struct buf *out)
+static void print_directives(const struct unit_need *need, const char *file, struct buf *out)
 {
     switch (need->kind) {
     case UNIT_NEED_READ:
@@ -116,6 +128,9 @@ static void print_directives(const struct unit_need *need, struct buf *out)
     case UNIT_NEED_CREDENTIAL:
         (void)buf_printf(out, "LoadCredential=%s:/etc/drover/credentials/%s", need->text,
                          need->text);
+        break;
+    case UNIT_NEED_USERS:
+        print_users(need->text, file, out);
         break;
     case UNIT_NEED_STOP:
         if (need->number == UINT64_MAX)
@@ -150,7 +165,7 @@ static bool needs_home(const struct unit_needs *needs)
     return false;
 }
 
-static size_t print_needs(const struct unit_needs *needs, struct buf *out)
+static size_t print_needs(const struct unit_needs *needs, const char *file, struct buf *out)
 {
     size_t printed = 0;
 
@@ -163,9 +178,12 @@ static size_t print_needs(const struct unit_needs *needs, struct buf *out)
         const struct unit_need *need = &needs->rows[i];
         struct buf line = BUF_INIT(OUTPUT_BYTES_MAX);
 
-        print_directives(need, &line);
+        print_directives(need, file, &line);
         if (line.len > 0) {
             print_comment(need->why, out);
+            if (need->kind == UNIT_NEED_USERS)
+                print_comment("(the drop-in " DROVER_DATADIR "/users.conf explains these lines)",
+                              out);
             if (need->kind == UNIT_NEED_CREDENTIAL)
                 print_comment("(a file of root's, mode 0600; LoadCredentialEncrypted= takes one "
                               "that systemd-creds(1) made)",
@@ -184,7 +202,7 @@ static void print_dropin(const struct unit_needs *needs, const char *file, const
 {
     struct buf lines = BUF_INIT(OUTPUT_BYTES_MAX);
     char unit[INSTANCE_UNIT_BYTES];
-    size_t printed = print_needs(needs, &lines);
+    size_t printed = print_needs(needs, file, &lines);
 
     (void)buf_printf(
         out, "# What %s needs of %s beyond the shipped unit, by drover " DROVER_VERSION ".\n", file,
@@ -206,7 +224,7 @@ static void print_dropin(const struct unit_needs *needs, const char *file, const
     buf_done(&lines);
 }
 
-static void print_json(const struct unit_needs *needs, struct buf *out)
+static void print_json(const struct unit_needs *needs, const char *file, struct buf *out)
 {
     char unit[INSTANCE_UNIT_BYTES];
     bool first = true;
@@ -221,7 +239,7 @@ static void print_json(const struct unit_needs *needs, struct buf *out)
     for (size_t i = 0; i < needs->count; i++) {
         struct buf line = BUF_INIT(OUTPUT_BYTES_MAX);
 
-        print_directives(&needs->rows[i], &line);
+        print_directives(&needs->rows[i], file, &line);
         if (line.len > 0) {
             (void)buf_append_text(out, first ? "{" : ",{");
             output_member_text(out, true, "line", line.data, line.len);
@@ -245,7 +263,7 @@ static void print_json(const struct unit_needs *needs, struct buf *out)
 static int print_for(const struct unit_values *values, const char *file,
                      const struct config *config, const struct config_report *report)
 {
-    const char *user = values->user ? values->user : "drover";
+    const char *user = values->user ? values->user : UNIT_USER;
     struct buf out = BUF_INIT(OUTPUT_BYTES_MAX);
     struct unit_needs needs;
     int r = unit_needs_find(config, report, user, &needs);
@@ -254,7 +272,7 @@ static int print_for(const struct unit_values *values, const char *file,
     if (r < 0)
         output_error("memory ran out");
     else if (values->json)
-        print_json(&needs, &out);
+        print_json(&needs, file, &out);
     else
         print_dropin(&needs, file, user, &out);
     unit_needs_done(&needs);

@@ -38,7 +38,7 @@ static bool is_known(const struct unit_needs *needs, enum unit_need_kind kind, c
     for (size_t i = 0; i < needs->count; i++) {
         const struct unit_need *known = &needs->rows[i];
 
-        if (known->kind == kind && known->text && text && strcmp(known->text, text) == 0)
+        if (known->kind == kind && known->text && strcmp(known->text, text) == 0)
             return true;
     }
     return false;
@@ -89,6 +89,7 @@ static void note(struct unit_needs *needs, char *text)
 
 struct search {
     struct unit_needs *needs;
+    const struct config *config;
     const struct unit_user *user;
     const struct config_queue *queue;
     const struct config_type *type;
@@ -172,22 +173,53 @@ static bool is_file_argument(const char *argument)
            (unit_hides_home(argument) || unit_hides_tmp(argument) || access(argument, F_OK) == 0);
 }
 
-static void look_at_type(const struct search *search)
+/* Whether the handler takes the rights of the drop-in users.conf. Limits are not looked at: whether
+ * one is raised hangs on what the unit has; droverd tells it at its start. */
+static void look_at_rights(const struct search *search, const char *key)
 {
     const struct config_handler *handler = &search->type->handler;
+    const char *worker = search->config->user ? search->config->user->name : UNIT_USER;
+    bool lower_nice = handler->nice != CONFIG_NICE_INHERIT && handler->nice < 0;
+
+    if (handler->user && strcmp(handler->user->name, worker) != 0)
+        add(search->needs, UNIT_NEED_USERS, strdup(worker), 0,
+            text_format("%s.user: %s is not the user of the workers", key, handler->user->name));
+    else if (lower_nice)
+        add(search->needs, UNIT_NEED_USERS, strdup(worker), 0,
+            text_format("%s.nice: %d is lower than the unit's", key, handler->nice));
+}
+
+/* A handler of another user is that user to the file system. */
+static void look_at_paths(const struct search *given, const char *key)
+{
+    const struct config_handler *handler = &given->type->handler;
+    struct search search = *given;
+    struct unit_user other = { 0 };
+
+    if (handler->user) {
+        unit_user_init(&other, handler->user->name);
+        search.user = &other;
+    }
+    for (size_t i = 0; handler->argv && handler->argv[i]; i++) {
+        if (i == 0 || is_file_argument(handler->argv[i]))
+            look_at_program(&search, key, handler->argv[i]);
+    }
+    if (handler->argv && handler->directory && strcmp(handler->directory, "/") != 0 &&
+        strcmp(handler->directory, "/tmp") != 0 && strcmp(handler->directory, "/var/tmp") != 0)
+        look_at_directory(&search, key, handler->directory);
+    unit_user_done(&other);
+}
+
+static void look_at_type(const struct search *search)
+{
     _cleanup_(freep) char *key = handler_key(search);
 
     if (!key) {
         search->needs->out_of_memory = true;
         return;
     }
-    for (size_t i = 0; handler->argv && handler->argv[i]; i++) {
-        if (i == 0 || is_file_argument(handler->argv[i]))
-            look_at_program(search, key, handler->argv[i]);
-    }
-    if (handler->argv && handler->directory && strcmp(handler->directory, "/") != 0 &&
-        strcmp(handler->directory, "/tmp") != 0 && strcmp(handler->directory, "/var/tmp") != 0)
-        look_at_directory(search, key, handler->directory);
+    look_at_paths(search, key);
+    look_at_rights(search, key);
 }
 
 static void look_at_handlers(struct unit_needs *needs, const struct config *config,
@@ -195,7 +227,7 @@ static void look_at_handlers(struct unit_needs *needs, const struct config *conf
 {
     for (size_t i = 0; i < config->queues_count; i++) {
         const struct config_queue *queue = &config->queues[i];
-        struct search search = { needs, user, queue, &queue->fallback };
+        struct search search = { needs, config, user, queue, &queue->fallback };
 
         look_at_type(&search);
         for (size_t k = 0; k < queue->types_count; k++) {

@@ -11,14 +11,17 @@
 #define UNIT_STOP_MS     60000
 #define UNIT_START_MS    90000
 #define UNIT_DESCRIPTORS 65536
+#define UNIT_USER        "drover"
+#define UNIT_RIGHTS      "CAP_SETUID CAP_SETGID CAP_KILL CAP_SYS_RESOURCE" /* of users.conf */
 
 enum unit_need_kind {
     UNIT_NEED_READ,       /* the path, which the sandbox hides */
     UNIT_NEED_WRITE,      /* likewise, to write there */
     UNIT_NEED_WRITABLE,   /* a path that is seen, but read-only */
     UNIT_NEED_CREDENTIAL, /* text: its name */
-    UNIT_NEED_STOP,       /* number: ms; UINT64_MAX for no end */
-    UNIT_NEED_START,      /* number: ms */
+    UNIT_NEED_USERS, /* text: whom workers become; handlers of other users, lower nice values */
+    UNIT_NEED_STOP,  /* number: ms; UINT64_MAX for no end */
+    UNIT_NEED_START, /* number: ms */
     UNIT_NEED_DESCRIPTORS,
     UNIT_NEED_KIND_COUNT
 };

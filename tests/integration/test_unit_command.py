@@ -83,6 +83,18 @@ class UnitCommand(rig.Case):
         config["queues"]["q"]["handler"]["directory"] = "/run/lock"  # 1777
         self.assertEqual(["ReadWritePaths=/run/lock"], self.directives(config, "--user", "nobody")[0])
 
+    def test_handlers_of_other_users_take_the_drop_in(self):
+        config = {"queues": {"q": {"handler": {"exec": ["/bin/cat"], "user": "nobody"}},
+                             "p": {"handler": {"exec": ["/bin/cat"], "user": "nobody"}}}}
+        text = self.unit(config)
+        for line in (" --set user=drover", "User=root", "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_KILL CAP_SYS_RESOURCE",
+                     "# queues.q.handler.user: nobody is not the user of the workers"):
+            self.assertEqual(1, text.count(line), text)
+        config["user"] = "nobody"
+        self.assertNotIn("User=root", self.unit(config))
+        config["queues"]["q"]["handler"]["nice"] = -5
+        self.assertIn("# queues.q.handler.nice: -5 is lower", self.unit(config))
+
     def test_a_wrong_configuration_has_no_unit(self):
         result = self.cli("unit", "-c", self.file({"queues": {"q": {"handler": "noop", "lok": "5s"}}}))
         self.assertEqual((CONFIG, ""), (result.code, result.out))

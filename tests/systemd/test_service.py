@@ -332,7 +332,7 @@ class Kept(Service):
             file.write(text)
         os.makedirs(other + ".d", exist_ok=True)
         with open(os.path.join(other + ".d", "test.conf"), "w") as file:
-            file.write(f"[Service]\nExecStart=\nExecStart={service.HOME}/droverd -c {service.HOME}/other.yaml\n"
+            file.write(f"[Unit]\nConditionPathExists=\n[Service]\nExecStart=\nExecStart={service.HOME}/droverd -c {service.HOME}/other.yaml\n"
                        f"{self.user}User=other\nGroup=other\nRuntimeDirectory=\nRuntimeDirectory=other\n"
                        f"ReadWritePaths={self.shared}\n{STORE}")
         systemctl("daemon-reload")
