@@ -222,6 +222,6 @@ uint64_t config_stop_budget_ms(uint64_t drain_timeout_ms)
 {
     if (drain_timeout_ms == 0)
         return UINT64_MAX;
-    return drain_timeout_ms + CONFIG_STOP_MARGIN_MS + CONFIG_STOP_GRACE_MS +
-           CONFIG_STOP_KILL_MS + CONFIG_STOP_SWEEP_MS;
+    return drain_timeout_ms + CONFIG_STOP_MARGIN_MS + CONFIG_STOP_GRACE_MS + CONFIG_STOP_KILL_MS +
+           CONFIG_STOP_SWEEP_MS;
 }

@@ -12,8 +12,6 @@
 
 #define SHOW_BYTES_MAX ((size_t)1024 * 1024)
 
-extern char **environ;
-
 /* ---- asking */
 
 static int spawn_systemctl(const char *verb, const char *unit, int out_fd, pid_t *out_pid)
@@ -68,7 +66,7 @@ static void end_lines(struct buf *text)
 static int ask(const char *verb, const char *unit, struct buf *out, struct error *err)
 {
     int fds[2], r;
-    pid_t pid;
+    pid_t pid = -1;
 
     if (pipe2(fds, O_CLOEXEC) < 0)
         return error_set(err, -errno, "make a pipe: %s", strerror(errno));

@@ -14,10 +14,10 @@
 #include "supervisor/master/store.h"
 #include "supervisor/master/supervisor_state.h"
 
-#define SPAWNS_PER_TURN  4
-#define CLEAR_FIRST_MS   20 /* doubling */
-#define CLEAR_LAST_MS    1000
-#define CONTROL_GROUP    "drover"
+#define SPAWNS_PER_TURN 4
+#define CLEAR_FIRST_MS  20 /* doubling */
+#define CLEAR_LAST_MS   1000
+#define CONTROL_GROUP   "drover"
 
 _Static_assert(2 * CONFIG_PROCESSES_MAX <= SCOREBOARD_SLOTS, "all pools may be replaced at once");
 
