@@ -18,7 +18,7 @@ struct value {
     bool truth;
     int word;    /* word, handler kind */
     char *text;  /* text, path, URL, secret, name of an endpoint; owned */
-    char **list; /* program, environment; owned */
+    char **list; /* program, environment, patterns; owned */
 };
 
 void value_done(struct value *value);

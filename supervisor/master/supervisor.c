@@ -333,6 +333,7 @@ static uint64_t next_deadline_ms(const struct supervisor *supervisor)
         deadline_ms = earlier(deadline_ms, supervisor->extend_at_ms);
     else if (supervisor->phase == PHASE_CLEARING)
         deadline_ms = supervisor->deadline_ms;
+    deadline_ms = earlier(deadline_ms, log_flush_next_ms());
     for (size_t i = 0; i < supervisor->pools_count; i++)
         deadline_ms = earlier(deadline_ms, pool_next_ms(supervisor->pools[i]));
     return deadline_ms;
@@ -367,6 +368,7 @@ static void supervisor_step(struct supervisor *supervisor)
     step_gave_up(supervisor);
     step_systemd(supervisor);
     step_end(supervisor);
+    log_flush_suppressed(clock_now_ms());
     if (supervisor->phase != PHASE_ENDED)
         arm_timer(supervisor);
 }
