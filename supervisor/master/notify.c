@@ -12,7 +12,7 @@ static void tell(const char *text)
     int result = sd_notify(0, text);
 
     if (result < 0)
-        log_warn("systemd.not_told", LOG_STR("error", strerror(-result)), LOG_STR("message", text));
+        log_warn("systemd.not_told", LOG_STR("error", strerror(-result)), LOG_STR("text", text));
 }
 
 void notify_ready(void)
