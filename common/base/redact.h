@@ -7,7 +7,7 @@
  * defence, the first is not to log secrets.
  *
  * Invariants: one pass, linear in the length of the text whatever it holds; a text with nothing to
- * hide is not copied and costs no memory; redacting twice changes nothing more. */
+ * hide is not copied and costs no memory; a mark is no secret, so a text may be redacted again. */
 #pragma once
 
 #include <stdbool.h>
@@ -39,7 +39,8 @@ enum redact_result {
     REDACT_FAILED,  /* no memory, or out->max is too little: show nothing of the text */
 };
 
-/* `text` is any bytes; patterns end at a NUL. `patterns` may be NULL. */
+/* `text` is any bytes. `patterns` may be NULL; when not, a NUL must follow somewhere after `len`
+ * bytes: regexec(3) takes texts. */
 enum redact_result redact_text(const struct redact_patterns *patterns, const char *text, size_t len,
                                struct buf *out);
 
