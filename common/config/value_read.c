@@ -132,6 +132,11 @@ static bool read_uint(const struct reading *reading, struct value *out)
         wrong(reading, "must be %s, not `%s`", what, text);
         return false;
     }
+    if (out->natural == 0 && (reading->row->flags & SCHEMA_ZERO_IS_NONE)) {
+        wrong(reading, "0 is less than the least, which is %.15g; for none write none",
+              reading->row->min);
+        return false;
+    }
     return check_range(reading, (double)out->natural);
 }
 

@@ -70,17 +70,19 @@ static bool receive(void)
                               .msg_control = &control,
                               .msg_controllen = sizeof control };
     ssize_t len = recvmsg(journald, &message, MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *head;
 
     if (len < 0)
         return false;
     entry_len = (size_t)len;
-    in_memory = CMSG_FIRSTHDR(&message) != NULL;
-    if (in_memory) {
+    head = CMSG_FIRSTHDR(&message);
+    in_memory = head != NULL;
+    if (head) {
         struct buf text = BUF_INIT(sizeof entry);
         int fd;
 
         cr_assert(len == 0, "the descriptor alone");
-        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+        memcpy(&fd, CMSG_DATA(head), sizeof fd);
         cr_assert(fd_read_sealed(fd, &text, NULL) == 0, "journald wants it sealed");
         cr_assert(fcntl(fd, F_GET_SEALS) ==
                   (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
