@@ -163,7 +163,7 @@ def build(context):
 
 
 PROGRAMS = ["bin/drover", "sbin/droverd", "libexec/drover/drover-worker", "libexec/drover/drover-exec"]
-SHIPPED = ["lib/systemd/system/drover.service"]
+SHIPPED = ["lib/systemd/system/drover.service", "lib/systemd/catalog/drover.catalog"]
 
 
 def _installs(context):
