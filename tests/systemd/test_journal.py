@@ -227,7 +227,9 @@ class Journal(service.Unit):
         done = subprocess.Popen([os.path.join(service.HOME, "droverd"), "-c", f"{service.HOME}/drover.yaml"],
                                 stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
                                 env={**os.environ, "JOURNAL_STREAM": stream})
-        self.assertEqual(json.loads(done.stderr.readline())["event"], "pool.started")
+        for line in done.stderr:
+            if json.loads(line)["event"] == "droverd.ready":
+                break
         done.send_signal(signal.SIGTERM)
         lines = [json.loads(line) for line in done.stderr]
         done.stderr.close()
