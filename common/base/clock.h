@@ -14,6 +14,11 @@ uint64_t clock_boot_ms(void);
 /* Stored data only (`…_at_ms`): milliseconds since the epoch, as stock BullMQ clients send. */
 uint64_t clock_wall_ms(void);
 
+/* As people write it: "2026-01-31T12:00:00.000Z" (RFC 3339, UTC). Returns `out`; times beyond the
+ * year 9999 are printed as the epoch. */
+#define CLOCK_TEXT_BYTES 32
+const char *clock_print_wall(uint64_t wall_ms, char out[CLOCK_TEXT_BYTES]);
+
 /* The same instants in microseconds, for measuring. */
 uint64_t clock_now_us(void);
 

@@ -29,6 +29,9 @@ enum config_on_lock_lost { CONFIG_LOCK_LOST_STOP, CONFIG_LOCK_LOST_FINISH };
 /* What to do with a job whose name has no handler. */
 enum config_unknown { CONFIG_UNKNOWN_DELAY, CONFIG_UNKNOWN_FAIL };
 
+/* What the log says of single jobs. */
+enum config_log_jobs { CONFIG_LOG_JOBS_NONE, CONFIG_LOG_JOBS_FAILURES, CONFIG_LOG_JOBS_ALL };
+
 struct config_redis {
     char *name; /* key under `redis:` */
     char *url;  /* as written: redis://host:port/db or unix:///path?db=N; never holds a password */
@@ -133,6 +136,7 @@ struct config_queue {
     unsigned int max_givebacks; /* deaths of its worker after which a job fails, >= 1 */
     unsigned int batch_max;     /* jobs settled or fetched by one call, 1 … 64 */
     enum config_on_lock_lost on_lock_lost;
+    enum config_log_jobs log_jobs;
     enum config_unknown unknown;
     uint64_t unknown_delay_ms;
     bool enforce; /* YAML wins over the job's own options */
@@ -150,6 +154,9 @@ struct config {
     size_t queues_count;
     int log_level;             /* enum log_level */
     int log_format;            /* enum log_format */
+    unsigned int log_burst;    /* lines of an event in log_interval_ms; 0 no limit */
+    uint64_t log_interval_ms;  /* > 0 */
+    char **log_redact;         /* NULL-terminated regular expressions; NULL none */
     uint64_t drain_timeout_ms; /* stop: how long running jobs may go on */
     uint64_t start_timeout_ms; /* a worker must say ready within */
     uint64_t restart_first_ms; /* back-off of deaths before ready */

@@ -56,6 +56,7 @@ static bool is_json_already(const struct schema_row *row, const struct buf *text
     case SCHEMA_REAL:
     case SCHEMA_BOOL:
     case SCHEMA_PROGRAM:
+    case SCHEMA_PATTERNS:
         return true;
     case SCHEMA_GROUPS: /* or auto */
         return text->len > 0 && buf_text(text)[0] == '[';

@@ -337,7 +337,8 @@ static void mark_all(struct tree_node *node, const struct tree_mark *mark)
 static struct tree_node *setting_value(struct setting *setting, const char *value,
                                        const struct schema_row *row)
 {
-    bool is_yaml = row->type == SCHEMA_PROGRAM || row->type == SCHEMA_ENV || schema_is_group(row);
+    bool is_yaml = row->type == SCHEMA_PROGRAM || row->type == SCHEMA_PATTERNS ||
+                   row->type == SCHEMA_ENV || schema_is_group(row);
     struct findings *findings = &setting->load->findings;
     struct tree_node *node = NULL;
 

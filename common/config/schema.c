@@ -29,6 +29,7 @@
 _Static_assert(sizeof(enum config_tier) == sizeof(int), "enums are stored as int");
 _Static_assert(sizeof(enum config_backoff_kind) == sizeof(int), "enums are stored as int");
 _Static_assert(sizeof(enum config_on_lock_lost) == sizeof(int), "enums are stored as int");
+_Static_assert(sizeof(enum config_log_jobs) == sizeof(int), "enums are stored as int");
 _Static_assert(sizeof(enum config_unknown) == sizeof(int), "enums are stored as int");
 
 /* A limit of the programs of exec and process. The help of `open_files` says what all have in
@@ -57,9 +58,18 @@ static const struct schema_word log_level_words[] = {
 };
 
 static const struct schema_word log_format_words[] = {
-    { "auto", LOG_FORMAT_AUTO, "plain on a terminal, else json", NULL },
+    { "auto", LOG_FORMAT_AUTO, "journal under systemd, plain on a terminal, else json", NULL },
+    { "journal", LOG_FORMAT_JOURNAL, "systemd's journal, with fields", NULL },
     { "json", LOG_FORMAT_JSON, "one JSON object a line", NULL },
     { "plain", LOG_FORMAT_PLAIN, "key=value", NULL },
+    { NULL, 0, NULL, NULL },
+};
+
+static const struct schema_word log_jobs_words[] = {
+    { "none", CONFIG_LOG_JOBS_NONE, "nothing of single jobs but what drover itself finds odd",
+      NULL },
+    { "failures", CONFIG_LOG_JOBS_FAILURES, "failed, tried again, given back, put back", NULL },
+    { "all", CONFIG_LOG_JOBS_ALL, "every start and end, and what programs report of a job", NULL },
     { NULL, 0, NULL, NULL },
 };
 
@@ -98,7 +108,43 @@ const struct schema_row schema_rows[] = {
       OF_CONFIG(log_format),
       .preset = "auto",
       .change = SCHEMA_RESTART,
-      .help = "How a line looks. Lines go to standard error; under systemd that is the journal." },
+      .help = "How a line looks. auto: when systemd has connected standard error to its journal, "
+              "entries of the journal, whose fields can be searched for (`journalctl QUEUE=money "
+              "JOB_ID=42`); plain lines on a terminal; JSON otherwise. What the journal does not "
+              "take goes to standard error." },
+    { .sections = SCHEMA_TOP,
+      .path = "log.burst",
+      .type = SCHEMA_UINT,
+      OF_CONFIG(log_burst),
+      .preset = "100",
+      .min = 1,
+      .max = 1000000,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_RESTART,
+      .help = "How many lines of one event a process may write for a queue within log.interval; "
+              "what comes more is left out and counted, and log.suppressed tells the count. Lines "
+              "of level debug and those that `log_jobs: all` asks for are not limited, and what "
+              "programs say may be ten times as much. none: no "
+              "limit. journald has a limit of its own for a whole service (RateLimitBurst= in "
+              "journald.conf)." },
+    { .sections = SCHEMA_TOP,
+      .path = "log.interval",
+      .type = SCHEMA_DURATION,
+      OF_CONFIG(log_interval_ms),
+      .preset = "10s",
+      .min = 100,
+      .max = 1 * HOURS,
+      .change = SCHEMA_RESTART,
+      .help = "The time that log.burst is about; it begins with the first line of an event." },
+    { .sections = SCHEMA_TOP,
+      .path = "log.redact",
+      .type = SCHEMA_PATTERNS,
+      OF_CONFIG(log_redact),
+      .change = SCHEMA_RESTART,
+      .help = "Regular expressions (POSIX extended) of what must not stand in the log, at most 32: "
+              "what they match is written as `[redacted]`. Passwords in URLs, credentials after "
+              "`Authorization:` and `Bearer`, values of keys named like a secret, JSON web tokens, "
+              "card numbers and private keys are hidden without being named here." },
     { .sections = SCHEMA_TOP,
       .path = "stop.drain_timeout",
       .type = SCHEMA_DURATION,
@@ -337,6 +383,17 @@ const struct schema_row schema_rows[] = {
       .change = SCHEMA_NEW_WORKERS,
       .help = "What happens to a running handler when its job's lock cannot be proven any more, as "
               "after a long loss of Redis. Its result cannot count in either case." },
+    { .sections = QUEUE_OPTION,
+      .path = "log_jobs",
+      .type = SCHEMA_WORD,
+      .words = log_jobs_words,
+      OF_QUEUE(log_jobs),
+      .preset = "failures",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "What the log says of single jobs. failures: those that failed for good, failed and "
+              "are tried again, or were given or put back, with the reason. all: each start and "
+              "completion too, and what programs report of a job; these lines are not limited by "
+              "log.burst. Never a job's data or result." },
     { .sections = QUEUE_OPTION,
       .path = "unknown.action",
       .type = SCHEMA_WORD,

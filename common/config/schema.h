@@ -41,6 +41,7 @@ enum schema_type {
     SCHEMA_SECRET,   /* char *, resolved from file:, cred: or env: */
     SCHEMA_PROGRAM,  /* char **, NULL-terminated; the first is an absolute path */
     SCHEMA_ENV,      /* char **, NULL-terminated NAME=value, written as a map */
+    SCHEMA_PATTERNS, /* char **, NULL-terminated POSIX extended regular expressions; NULL: none */
     SCHEMA_ENDPOINT, /* const struct config_redis *, written as its name */
     SCHEMA_KEEP,     /* group: one number is short for its `count` */
     SCHEMA_HANDLER,  /* group: enum config_handler_kind, from which keys it has */
@@ -64,7 +65,7 @@ struct schema_word {
 };
 
 enum schema_flag {
-    SCHEMA_ZERO_IS_NONE = 1 << 0, /* `none` may be written for 0 */
+    SCHEMA_ZERO_IS_NONE = 1 << 0, /* `none` may be written for 0; of whole numbers it must be */
     SCHEMA_ZERO_IS_AUTO = 1 << 1, /* `auto` is written for 0 */
     SCHEMA_SHORT = 1 << 2,        /* a bare value at the group's key means this part */
     SCHEMA_SOCKET = 1 << 3,       /* path of a unix socket */

@@ -133,6 +133,7 @@ const char *schema_type_name(enum schema_type type)
         [SCHEMA_SECRET] = "place of a secret",
         [SCHEMA_PROGRAM] = "list: program and arguments",
         [SCHEMA_ENV] = "map of variables",
+        [SCHEMA_PATTERNS] = "list of regular expressions",
         [SCHEMA_ENDPOINT] = "name of a Redis endpoint",
         [SCHEMA_KEEP] = "whole number, all, none or map",
         [SCHEMA_HANDLER] = "noop or map",

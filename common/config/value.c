@@ -125,6 +125,7 @@ void value_clear(const struct schema_row *row, void *base)
         FIELD(base, row, char *) = NULL;
         break;
     case SCHEMA_PROGRAM:
+    case SCHEMA_PATTERNS:
     case SCHEMA_ENV:
         value_list_free(FIELD(base, row, char **));
         FIELD(base, row, char **) = NULL;
@@ -174,6 +175,7 @@ bool value_store(const struct schema_row *row, void *base, struct value *value,
         FIELD(base, row, char *) = TAKE_PTR(value->text);
         break;
     case SCHEMA_PROGRAM:
+    case SCHEMA_PATTERNS:
     case SCHEMA_ENV:
         FIELD(base, row, char **) = TAKE_PTR(value->list);
         break;
@@ -279,6 +281,7 @@ bool value_is_same(const struct schema_row *row, const void *left, const void *r
     case SCHEMA_SECRET:
         return is_same_text(VALUE_FIELD(left, row, char *), VALUE_FIELD(right, row, char *));
     case SCHEMA_PROGRAM:
+    case SCHEMA_PATTERNS:
         return is_same_program(VALUE_FIELD(left, row, char **), VALUE_FIELD(right, row, char **));
     case SCHEMA_ENV:
         return is_same_env(VALUE_FIELD(left, row, char **), VALUE_FIELD(right, row, char **));
@@ -359,10 +362,10 @@ void value_print(const struct schema_row *row, const void *base, struct buf *out
         break;
     case SCHEMA_UINT:
         number = VALUE_FIELD(base, row, unsigned int);
-        if (number || !(row->flags & SCHEMA_ZERO_IS_AUTO))
+        if (number || !(row->flags & (SCHEMA_ZERO_IS_AUTO | SCHEMA_ZERO_IS_NONE)))
             (void)buf_printf(out, "%u", number);
         else
-            (void)buf_append_text(out, "auto");
+            (void)buf_append_text(out, row->flags & SCHEMA_ZERO_IS_AUTO ? "auto" : "none");
         break;
     case SCHEMA_COUNT:
         count = VALUE_FIELD(base, row, int64_t);
@@ -392,6 +395,7 @@ void value_print(const struct schema_row *row, const void *base, struct buf *out
         (void)buf_append_text(out, VALUE_FIELD(base, row, char *) ? VALUE_MASK : "none");
         break;
     case SCHEMA_PROGRAM:
+    case SCHEMA_PATTERNS:
     case SCHEMA_ENV:
         print_list(VALUE_FIELD(base, row, char **), row->type == SCHEMA_ENV, out);
         break;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/base/redact.h"
 #include "common/base/text.h"
 #include "common/config/run_as.h"
 #include "common/config/value.h"
@@ -68,6 +69,7 @@ json_t *value_to_json(const struct schema_row *row, const void *base, enum confi
         text = VALUE_FIELD(base, row, char *);
         return text_to_json(text && secrets != CONFIG_SECRETS_KEPT ? VALUE_MASK : text);
     case SCHEMA_PROGRAM:
+    case SCHEMA_PATTERNS:
         return list_to_json(VALUE_FIELD(base, row, char **));
     case SCHEMA_ENV:
         return env_to_json(VALUE_FIELD(base, row, char **), secrets);
@@ -145,13 +147,10 @@ static int word_from_json(const struct schema_row *row, const json_t *json, cons
     return json_refuse(key, "one of its words", err);
 }
 
-static int program_from_json(const json_t *json, const char *key, struct value *out,
-                             struct error *err)
+static int list_from_json(const json_t *json, const char *key, struct value *out, struct error *err)
 {
     size_t count = json_array_size(json);
 
-    if (!count || count > VALUE_ITEMS_MAX)
-        return json_refuse(key, "a list of a program and its arguments", err);
     out->list = calloc(count + 1, sizeof *out->list);
     if (!out->list)
         return error_set(err, -ENOMEM, "no memory for the configuration");
@@ -163,7 +162,37 @@ static int program_from_json(const json_t *json, const char *key, struct value *
         if (result < 0)
             return result;
     }
+    return 0;
+}
+
+static int program_from_json(const json_t *json, const char *key, struct value *out,
+                             struct error *err)
+{
+    size_t count = json_array_size(json);
+    int result;
+
+    if (!count || count > VALUE_ITEMS_MAX)
+        return json_refuse(key, "a list of a program and its arguments", err);
+    result = list_from_json(json, key, out, err);
+    if (result < 0)
+        return result;
     return out->list[0][0] == '/' ? 0 : json_refuse(key, "an absolute path", err);
+}
+
+static int patterns_from_json(const json_t *json, const char *key, struct value *out,
+                              struct error *err)
+{
+    int result;
+
+    if (!json_is_array(json) || json_array_size(json) > REDACT_PATTERNS_MAX)
+        return json_refuse(key, "a list of patterns", err);
+    if (json_array_size(json) == 0)
+        return 0;
+    result = list_from_json(json, key, out, err);
+    for (char **item = out->list; result >= 0 && *item; item++)
+        if (redact_check_pattern(*item, err) < 0)
+            result = error_wrap(err, "%s", key);
+    return result;
 }
 
 static int env_from_json(const json_t *json, const char *key, struct value *out, struct error *err)
@@ -213,6 +242,8 @@ static int read_json(const struct schema_row *row, const json_t *json, const cha
         return text_from_json(row, json, key, out, err);
     case SCHEMA_PROGRAM:
         return program_from_json(json, key, out, err);
+    case SCHEMA_PATTERNS:
+        return patterns_from_json(json, key, out, err);
     case SCHEMA_ENV:
         return env_from_json(json, key, out, err);
     case SCHEMA_USER:

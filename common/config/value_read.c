@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/base/redact.h"
 #include "common/base/text.h"
 #include "common/base/units.h"
 #include "common/config/run_as.h"
@@ -111,13 +112,17 @@ static bool read_unit(const struct reading *reading, struct value *out)
 
 static bool read_uint(const struct reading *reading, struct value *out)
 {
-    bool may_be_auto = reading->row->flags & SCHEMA_ZERO_IS_AUTO;
+    const char *zero = reading->row->flags & SCHEMA_ZERO_IS_AUTO   ? "auto"
+                       : reading->row->flags & SCHEMA_ZERO_IS_NONE ? "none"
+                                                                   : NULL;
     const char *text = reading->node->text;
+    char what[32];
     int result;
 
-    if (!need_plain(reading, may_be_auto ? "a whole number or auto" : "a whole number"))
+    (void)snprintf(what, sizeof what, "a whole number%s%s", zero ? " or " : "", zero ? zero : "");
+    if (!need_plain(reading, what))
         return false;
-    if (may_be_auto && strcmp(text, "auto") == 0)
+    if (zero && strcmp(text, zero) == 0)
         return true;
     result = text_parse_uint(text, strlen(text), &out->natural);
     if (result == -ERANGE) {
@@ -125,7 +130,12 @@ static bool read_uint(const struct reading *reading, struct value *out)
         return false;
     }
     if (result < 0) {
-        wrong(reading, "must be a whole number%s, not `%s`", may_be_auto ? " or auto" : "", text);
+        wrong(reading, "must be %s, not `%s`", what, text);
+        return false;
+    }
+    if (out->natural == 0 && (reading->row->flags & SCHEMA_ZERO_IS_NONE)) {
+        wrong(reading, "0 is less than the least, which is %.15g; for none write none",
+              reading->row->min);
         return false;
     }
     return check_range(reading, (double)out->natural);
@@ -408,6 +418,49 @@ static bool read_program(const struct reading *reading, struct value *out)
     return true;
 }
 
+/* Each is checked, so that all are told. */
+static bool read_pattern(const struct reading *reading, const struct tree_node *item, char **out)
+{
+    struct error err = { 0 };
+    int result;
+
+    if (!read_item(reading, item))
+        return false;
+    result = redact_check_pattern(item->text, &err);
+    *out = result < 0 ? NULL : strdup(item->text);
+    reading->findings->out_of_memory |= result == -ENOMEM || (result >= 0 && !*out);
+    if (result < 0)
+        findings_error(reading->findings, &item->mark, reading->key, "`%s` %s", item->text,
+                       err.text);
+    return *out != NULL;
+}
+
+static bool read_patterns(const struct reading *reading, struct value *out)
+{
+    const struct tree_node *node = reading->node;
+    bool good = true;
+
+    if (node->kind != TREE_LIST) {
+        wrong(reading, "must be a list of regular expressions, as in ['ssn=[0-9-]+'], not %s",
+              node_kind_name(node));
+        return false;
+    }
+    if (node->count > REDACT_PATTERNS_MAX) {
+        wrong(reading, "has more than %d entries", REDACT_PATTERNS_MAX);
+        return false;
+    }
+    if (!node->count)
+        return true;
+    out->list = new_list(reading, node->count);
+    for (size_t i = 0, used = 0; out->list && i < node->count; i++) {
+        if (read_pattern(reading, node->entries[i].value, &out->list[used]))
+            used++;
+        else
+            good = false;
+    }
+    return good && out->list;
+}
+
 static bool check_variable(const struct reading *reading, const struct tree_entry *entry)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
@@ -526,14 +579,15 @@ bool value_read(const struct schema_row *row, const struct tree_node *node, cons
                 struct findings *findings, struct value *out)
 {
     static bool (*const readers[SCHEMA_TYPE_COUNT])(const struct reading *, struct value *) = {
-        [SCHEMA_DURATION] = read_unit, [SCHEMA_SIZE] = read_unit,
-        [SCHEMA_UINT] = read_uint,     [SCHEMA_COUNT] = read_count,
-        [SCHEMA_REAL] = read_real,     [SCHEMA_BOOL] = read_bool,
-        [SCHEMA_WORD] = read_word,     [SCHEMA_TEXT] = read_text,
-        [SCHEMA_PATH] = read_path,     [SCHEMA_URL] = read_url,
-        [SCHEMA_SECRET] = read_secret, [SCHEMA_PROGRAM] = read_program,
-        [SCHEMA_ENV] = read_env,       [SCHEMA_ENDPOINT] = read_endpoint,
-        [SCHEMA_KEEP] = read_count,    [SCHEMA_HANDLER] = read_handler,
+        [SCHEMA_DURATION] = read_unit,     [SCHEMA_SIZE] = read_unit,
+        [SCHEMA_UINT] = read_uint,         [SCHEMA_COUNT] = read_count,
+        [SCHEMA_REAL] = read_real,         [SCHEMA_BOOL] = read_bool,
+        [SCHEMA_WORD] = read_word,         [SCHEMA_TEXT] = read_text,
+        [SCHEMA_PATH] = read_path,         [SCHEMA_URL] = read_url,
+        [SCHEMA_SECRET] = read_secret,     [SCHEMA_PROGRAM] = read_program,
+        [SCHEMA_ENV] = read_env,           [SCHEMA_ENDPOINT] = read_endpoint,
+        [SCHEMA_KEEP] = read_count,        [SCHEMA_HANDLER] = read_handler,
+        [SCHEMA_PATTERNS] = read_patterns,
     };
     struct reading reading = { row, node, key, findings };
     struct schema_row count_row;

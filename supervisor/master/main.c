@@ -11,6 +11,7 @@
 #include "common/base/program_path.h"
 #include "common/base/undumpable.h"
 #include "common/config/config.h"
+#include "common/config/open_log.h"
 #include "supervisor/master/needs.h"
 #include "supervisor/master/store.h"
 #include "supervisor/master/supervisor.h"
@@ -172,8 +173,13 @@ static int prepare_and_run(const struct command_line *line, struct store_passed 
                                           .overrides_count = line->overrides_count,
                                           .passed = passed };
     struct error err = { 0 };
+    int exit_code;
 
-    log_open(STDERR_FILENO, (enum log_format)config->log_format, (enum log_level)config->log_level);
+    if (config_open_log(config, "droverd", &err) < 0) {
+        log_error("droverd.failed", LOG_STR("error", err.text));
+        config_free(config);
+        return EXIT_CODE_UNAVAILABLE;
+    }
     log_set_context((struct log_field[]){ LOG_STR("role", "droverd") }, 1);
     if (program_path_find("drover-worker", NULL, &worker_path, &err) < 0) {
         log_error("droverd.failed", LOG_STR("error", err.text));
@@ -181,7 +187,9 @@ static int prepare_and_run(const struct command_line *line, struct store_passed 
         return EXIT_CODE_UNAVAILABLE;
     }
     options.worker_path = worker_path;
-    return run(&options, config);
+    exit_code = run(&options, config);
+    log_close();
+    return exit_code;
 }
 
 int main(int argc, char **argv)

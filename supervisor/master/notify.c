@@ -24,7 +24,7 @@ static void note_result(int result, const char *message)
 
     if (result < 0 && !failed)
         log_warn("systemd.not_told", LOG_STR("error", strerror(-result)),
-                 LOG_STR("message", message));
+                 LOG_STR("text", message));
     failed = result < 0;
 }
 

@@ -300,6 +300,7 @@ static uint64_t next_deadline_ms(const struct supervisor *supervisor)
         deadline_ms = supervisor->deadline_ms;
     deadline_ms = earlier(deadline_ms, kept_next_ms(&supervisor->kept));
     deadline_ms = earlier(deadline_ms, service_next_ms(supervisor));
+    deadline_ms = earlier(deadline_ms, log_flush_next_ms());
     for (size_t i = 0; i < supervisor->pools_count; i++)
         deadline_ms = earlier(deadline_ms, pool_next_ms(supervisor->pools[i]));
     return deadline_ms;
@@ -335,6 +336,7 @@ static void supervisor_step(struct supervisor *supervisor)
     step_gave_up(supervisor);
     step_end(supervisor);
     service_step(supervisor);
+    log_flush_suppressed(clock_now_ms());
     if (supervisor->phase != PHASE_ENDED)
         arm_timer(supervisor);
 }

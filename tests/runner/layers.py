@@ -193,7 +193,7 @@ def build(context):
 
 PROGRAMS = ["bin/drover", "sbin/droverd", "libexec/drover/drover-worker", "libexec/drover/drover-exec"]
 SHIPPED = ["lib/systemd/system/drover.service", "lib/systemd/system/drover@.service", "lib/sysusers.d/drover.conf",
-           "lib/tmpfiles.d/drover.conf", "share/drover/users.conf", "share/drover/notify-reload.conf"]
+           "lib/tmpfiles.d/drover.conf", "lib/systemd/catalog/drover.catalog", "share/drover/users.conf", "share/drover/notify-reload.conf"]
 
 
 def _installs(context):

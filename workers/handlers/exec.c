@@ -1,5 +1,5 @@
 /* exec.c - a program per job, through drover-exec: payload on stdin, result from stdout, reason
- * from the end of stderr, exit code by sysexits.
+ * from the end of stderr, whose lines go to the log as well, exit code by sysexits.
  *
  * A run's life: queued (a few are spawned per turn of the loop, because a spawn blocks it for a
  * millisecond or two), running (three pipes polled), exited (the group is killed, what the pipes
@@ -14,8 +14,10 @@
 #include "common/base/clock.h"
 #include "workers/handlers/exec_outcome.h"
 #include "workers/handlers/handlers.h"
+#include "workers/handlers/process_lines.h"
 #include "workers/handlers/program.h"
 #include "workers/handlers/program_env.h"
+#include "workers/handlers/program_log.h"
 
 #define SPAWNS_PER_TURN  4
 #define ENVIRONMENT_ROWS 11 /* that make_environment adds */
@@ -32,6 +34,8 @@ struct handler_run {
     struct program program;
     size_t written; /* bytes of the payload that the program's pipe took */
     struct buf output, errors;
+    struct lines error_lines;
+    struct program_log log;
     struct exec_end end;
 };
 
@@ -85,6 +89,7 @@ static void give_outcome(struct handler_run *run)
     exec_verdict_done(&verdict);
     buf_done(&run->output);
     buf_done(&run->errors);
+    lines_done(&run->error_lines);
     free(run);
 }
 
@@ -118,6 +123,15 @@ static void keep_errors(struct program_pipe *pipe, const char *bytes, size_t len
     struct handler_run *run = pipe->program->owner;
 
     program_keep_errors(&run->errors, bytes, len);
+    lines_take(&run->error_lines, bytes, len);
+}
+
+static void on_error_line(const char *line, size_t len, bool whole, void *arg)
+{
+    struct handler_run *run = arg;
+
+    (void)whole; /* a cut line shows as one of the greatest length */
+    program_log_line(&run->log, LOG_LEVEL_INFO, run->input, line, len);
 }
 
 static void read_pipe(struct program_pipe *pipe, int rounds)
@@ -210,6 +224,7 @@ static void start_run(struct handler_run *run)
         end_run(run); /* program.end has the reason */
         return;
     }
+    program_log_init(&run->log, run->program.pid, NULL);
     program_watch_input(&run->program, /* wanted= */ true);
     if (run->events->on_pid)
         run->events->on_pid(run, (int)run->program.pid, run->arg);
@@ -217,9 +232,12 @@ static void start_run(struct handler_run *run)
 
 static void on_program_exit(struct program *program)
 {
+    struct handler_run *run = program->owner;
+
     read_pipe(&program->output, PROGRAM_READS_AFTER_EXIT);
     read_pipe(&program->errors, PROGRAM_READS_AFTER_EXIT);
-    end_run(program->owner);
+    lines_end(&run->error_lines);
+    end_run(run);
 }
 
 static const struct program_events program_events = {
@@ -255,6 +273,7 @@ static void init_run(struct handler_run *run, struct handler *handler)
     program_init(&run->program, handler->loop, &program_events, run);
     buf_init(&run->output, handler->config->max_output_bytes);
     buf_init(&run->errors, (size_t)2 * PROGRAM_ERRORS_KEPT_BYTES);
+    lines_init(&run->error_lines, PROGRAM_LOG_LINE_BYTES, on_error_line, run);
 }
 
 static int exec_start(struct handler *handler, const struct handler_input *input,

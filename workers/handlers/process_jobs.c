@@ -116,6 +116,8 @@ static void ask_silent(struct child *child, struct handler_run *run, uint64_t no
 
     log_warn("job.silent", LOG_INT("pid", child->program.pid),
              LOG_STR("job", run->input->job->id.data),
+             LOG_STR("job_type", run->input->job->name.data),
+             LOG_STR("correlation", run->input->correlation_id),
              LOG_UINT("silent_ms", now_ms - run->heard_ms), LOG_UINT("grace_ms", grace_ms));
     run->silent = true;
     run->kill_at_ms = now_ms + grace_ms;

@@ -106,6 +106,12 @@ void talk_built(struct child *child)
 
 /* ---- reading: messages of the program */
 
+/* The job that a line without an id is about: the only one. */
+static const struct handler_input *only_job(const struct child *child)
+{
+    return child->runs.count == 1 ? child->runs.first->input : NULL;
+}
+
 static void on_hello(struct child *child, const struct wire_message *message)
 {
     struct buf why = BUF_INIT(1024), name_text = BUF_INIT(256);
@@ -173,7 +179,7 @@ static void on_said(struct child *child, const struct wire_message *message)
 
     buf_reset(text);
     if (wire_append_text(text, &message->value) == 0)
-        program_log_line(&child->log, message->level, buf_text(text), text->len);
+        program_log_line(&child->log, message->level, only_job(child), buf_text(text), text->len);
 }
 
 /* JSON-RPC wants every request answered. */
@@ -284,7 +290,7 @@ static void on_error_line(const char *line, size_t len, bool whole, void *arg)
     struct child *child = arg;
 
     (void)whole; /* a cut line shows as one of the greatest length */
-    program_log_line(&child->log, LOG_LEVEL_INFO, line, len);
+    program_log_line(&child->log, LOG_LEVEL_INFO, only_job(child), line, len);
 }
 
 static void take_output(struct program_pipe *pipe, const char *bytes, size_t len)

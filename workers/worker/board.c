@@ -53,9 +53,9 @@ void board_begin_run(struct run *run)
 
 void board_end_run(struct run *run)
 {
+    run->took_us = clock_now_us() - run->started_us;
     scoreboard_job_end(run->engine->options.board, run->board_row);
-    scoreboard_count_time(run->engine->options.board, SCOREBOARD_RUN_US,
-                          clock_now_us() - run->started_us);
+    scoreboard_count_time(run->engine->options.board, SCOREBOARD_RUN_US, run->took_us);
     run->board_row = -1;
 }
 

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "workers/worker/engine_state.h"
+#include "workers/worker/job_log.h"
 #include "workers/worker/stop_budget.h"
 
 static const char *const phase_names[] = {
@@ -154,15 +155,17 @@ void engine_fence(struct engine *engine)
     engine_touch(engine);
 }
 
-void engine_count(struct engine *engine, enum settle_kind kind)
+void engine_note_settled(const struct run *run)
 {
-    struct tally *tally = &engine->tally;
+    struct tally *tally = &run->engine->tally;
+    enum settle_kind kind = run->settle.kind;
 
     tally->completed += kind == SETTLE_COMPLETE;
     tally->failed += kind == SETTLE_FAIL;
     tally->retried += kind == SETTLE_RETRY || kind == SETTLE_RETRY_LATER;
     tally->given_back +=
         kind == SETTLE_DELAY || kind == SETTLE_GIVE_BACK || kind == SETTLE_GIVE_BACK_COUNTED;
+    job_log_settled(run);
 }
 
 /* What a handler that cannot be seen dead holds is left to its lock (design 2); with nothing but

@@ -8,6 +8,7 @@
  *   solo.c     jobs that must run alone
  *   resolve.c  lost replies
  *   board.c    what is shown on the scoreboard
+ *   job_log.c  what the log says of single jobs
  *   decide.c, batch.c, correlation.c, put_backs.c, runs.c  know nothing of the engine */
 #pragma once
 
@@ -167,8 +168,8 @@ void engine_touch(struct engine *engine);
 size_t engine_free_slots(const struct engine *engine, size_t carried);
 /* Redis says that this process was declared dead: loses all it runs, and stops. */
 void engine_fence(struct engine *engine);
-/* A job was settled so: counts it. */
-void engine_count(struct engine *engine, enum settle_kind kind);
+/* Redis has taken what became of it: counted, and logged. */
+void engine_note_settled(const struct run *run);
 
 /* jobs.c */
 /* Takes a fetched job: runs it, or settles it without running. */

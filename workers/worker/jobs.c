@@ -9,6 +9,7 @@
 #include "workers/worker/correlation.h"
 #include "workers/worker/decide.h"
 #include "workers/worker/engine_state.h"
+#include "workers/worker/job_log.h"
 
 /* A job put back must not come round at full speed. */
 #define UNKNOWN_LEAST_MS  1000
@@ -95,6 +96,13 @@ static void finish_timed_out(struct run *run)
     engine_finish(run, &outcome);
 }
 
+/* Each, when asked for; else the first of a minute stands for all. */
+static void say_put_back(struct run *run, const char *why, const char *detail)
+{
+    if (!job_log_put_back(run, why, detail))
+        (void)put_backs_note(&run->engine->put_backs, run->job, why, detail, clock_now_ms());
+}
+
 static void put_back_by_handler(struct run *run, const struct handler_outcome *outcome)
 {
     char detail[128];
@@ -105,8 +113,7 @@ static void put_back_by_handler(struct run *run, const struct handler_outcome *o
                    outcome->reason.len < sizeof(detail) ? (int)outcome->reason.len
                                                         : (int)sizeof(detail) - 1,
                    outcome->reason.data ? outcome->reason.data : "");
-    (void)put_backs_note(&run->engine->put_backs, run->job->name.data, run->job->name.len,
-                         "its handler did not take it", detail, clock_now_ms());
+    say_put_back(run, "its handler did not take it", detail);
     engine_put_back(run, SETTLE_DELAY, delay_ms > PUT_BACK_LEAST_MS ? delay_ms : PUT_BACK_LEAST_MS,
                     NULL);
 }
@@ -192,6 +199,7 @@ static void on_log(struct handler_run *handler_run, const char *row, size_t row_
     struct error err;
 
     (void)handler_run;
+    job_log_said(run, row, row_len);
     if (queue_add_log(run->engine->queue, run->job->id.data, row, row_len,
                       run->job->options.keep_logs, on_sent, run->engine, &err) < 0)
         log_debug("log.dropped", LOG_RUN(run), LOG_STR("why", err.text));
@@ -265,6 +273,7 @@ static void start_handler(struct run *run, const struct engine_binding *binding)
                  LOG_UINT("givebacks", run->job->givebacks),
                  LOG_BOOL("alone", runs_held(&engine->runs) == 1),
                  LOG_STR("why", "its process died more than once while running it"));
+    job_log_started(run);
     board_begin_run(run);
     if (binding->kind->start(binding->handler, &run->input, &events, run, &run->handler_run, &err) <
         0) {
@@ -279,8 +288,7 @@ static void put_back_unknown(struct run *run, const char *why)
 {
     struct engine *engine = run->engine;
 
-    (void)put_backs_note(&engine->put_backs, run->job->name.data, run->job->name.len, why, NULL,
-                         clock_now_ms());
+    say_put_back(run, why, NULL);
     engine_put_back(run, SETTLE_DELAY,
                     engine->config->unknown_delay_ms > 0 ? engine->config->unknown_delay_ms
                                                          : UNKNOWN_LEAST_MS,

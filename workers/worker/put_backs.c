@@ -18,14 +18,14 @@ static struct put_backs_row *find_row(struct put_backs *put_backs, const char *n
     return &put_backs->rows[PUT_BACKS_NAMES - 1];
 }
 
-bool put_backs_note(struct put_backs *put_backs, const char *name, size_t name_len, const char *why,
+bool put_backs_note(struct put_backs *put_backs, const struct job *job, const char *why,
                     const char *detail, uint64_t now_ms)
 {
     char text[PUT_BACKS_NAME_BYTES];
-    size_t len = name_len < sizeof(text) ? name_len : sizeof(text) - 1;
+    size_t len = job->name.len < sizeof(text) ? job->name.len : sizeof(text) - 1;
     struct put_backs_row *row;
 
-    memcpy(text, name, len);
+    memcpy(text, job->name.data, len);
     text[len] = '\0';
     row = find_row(put_backs, text, why);
     row->count++;
@@ -33,8 +33,9 @@ bool put_backs_note(struct put_backs *put_backs, const char *name, size_t name_l
         return false;
     memcpy(row->name, text, len + 1);
     row->why = why;
-    log_warn("job.put_back", LOG_STR("job_type", row->name), LOG_STR("why", why),
-             LOG_STR("detail", detail ? detail : ""), LOG_UINT("count", row->count));
+    log_warn("job.put_back", LOG_STR("job", job->id.data), LOG_STR("job_type", row->name),
+             LOG_STR("why", why), LOG_STR("detail", detail ? detail : ""),
+             LOG_UINT("count", row->count));
     row->count = 0;
     row->said_ms = now_ms > 0 ? now_ms : 1;
     return true;

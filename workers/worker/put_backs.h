@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/queue/job.h"
+
 #define PUT_BACKS_NAMES      16 /* others share the last row */
 #define PUT_BACKS_NAME_BYTES 64
 
@@ -21,7 +23,8 @@ struct put_backs {
     size_t count;
 };
 
-/* Counts one; logs at once when the name was not named for a minute. Returns true when it logged.
+/* Counts one; logs at once, with this job, when the name was not named for a minute. Returns true
+ * when it logged.
  * why: static text; detail: what the handler said of this one, NULL for nothing. */
-bool put_backs_note(struct put_backs *put_backs, const char *name, size_t name_len, const char *why,
+bool put_backs_note(struct put_backs *put_backs, const struct job *job, const char *why,
                     const char *detail, uint64_t now_ms);

@@ -59,7 +59,7 @@ static void take_outcome(struct engine *engine, struct run *run, enum job_outcom
     case OUTCOME_DONE:
         /* Settled, or refused as no longer ours, which nobody can tell now. It counts by what was
          * asked. */
-        engine_count(engine, run->settle.kind);
+        engine_note_settled(run);
         runs_set_state(&engine->runs, run, RUN_FREE);
         break;
     case OUTCOME_MINE:

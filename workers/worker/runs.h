@@ -58,6 +58,7 @@ struct run {
     char *key;           /* idempotency key: key_inline or malloc'ed */
     char *correlation;   /* what the data says; NULL: it says nothing */
     uint64_t started_us; /* clock_now_us; 0: no handler was started */
+    uint64_t took_us;    /* its handler, once it has ended */
     int board_row;       /* of the scoreboard; -1 not shown */
 
     /* Its lock. */

@@ -115,7 +115,7 @@ static void take_result(struct engine *engine, struct run *run, const struct set
 {
     switch (result->code) {
     case SETTLE_OK:
-        engine_count(engine, run->settle.kind);
+        engine_note_settled(run);
         runs_set_state(&engine->runs, run, RUN_FREE);
         return;
     case SETTLE_CORRUPT:

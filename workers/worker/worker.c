@@ -13,10 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/exit_code.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/channel/channel.h"
+#include "common/config/open_log.h"
 #include "workers/worker/bindings.h"
 #include "workers/worker/engine.h"
 #include "workers/worker/identity.h"
@@ -128,6 +130,7 @@ static void on_second(uv_timer_t *timer)
     say_ready(worker);
     set_title(worker);
     step_sweep(worker);
+    log_flush_suppressed(clock_now_ms());
 }
 
 static void on_recovery_answered(const struct channel_recovered *answer, void *arg)
@@ -152,8 +155,7 @@ static void tune(struct worker *worker, const struct channel_tune *wanted)
                   LOG_STR("why", "out of range"));
         return;
     }
-    log_open(STDERR_FILENO, (enum log_format)worker->config->log_format,
-             (enum log_level)wanted->log_level);
+    log_set_level((enum log_level)wanted->log_level);
     engine_resize(worker->engine, wanted->slots);
     engine_allow(worker->engine, wanted->allowed);
 }
@@ -373,7 +375,7 @@ static int read_config(struct worker *worker, struct error *err)
     return 0;
 }
 
-static void open_log(const struct worker *worker)
+static int open_log(const struct worker *worker, struct error *err)
 {
     const struct worker_arguments *arguments = worker->arguments;
     struct log_field fields[] = {
@@ -384,9 +386,10 @@ static void open_log(const struct worker *worker)
         LOG_INT("pid", getpid()),
     };
 
-    log_open(STDERR_FILENO, (enum log_format)worker->config->log_format,
-             (enum log_level)worker->config->log_level);
+    if (config_open_log(worker->config, "drover-worker", err) < 0)
+        return err->code;
     log_set_context(fields, ARRAY_SIZE(fields));
+    return 0;
 }
 
 static int open_queue(struct worker *worker, struct error *err)
@@ -528,6 +531,7 @@ static int serve(struct worker *worker)
              LOG_STR("uuid", worker->arguments->uuid));
     (void)uv_run(&worker->loop, UV_RUN_DEFAULT); /* not 0 only when stopped with handles open */
     log_info("worker.ended", LOG_UINT("left", worker->left), LOG_INT("code", exit_code(worker)));
+    log_close();
     return exit_code(worker);
 }
 
@@ -554,11 +558,11 @@ int worker_run(const struct worker_arguments *arguments)
     (void)signal(SIGPIPE, SIG_IGN); /* neither can fail for these numbers */
     (void)signal(SIGHUP, SIG_IGN);
     fd_cloexec_from(CHANNEL_FD);
-    if (identity_init(&worker.identity, arguments, &err) < 0 || read_config(&worker, &err) < 0) {
+    if (identity_init(&worker.identity, arguments, &err) < 0 || read_config(&worker, &err) < 0 ||
+        open_log(&worker, &err) < 0) {
         log_error("worker.failed", LOG_STR("queue", arguments->queue), LOG_STR("why", err.text));
         return EXIT_CODE_CONFIG;
     }
-    open_log(&worker);
     if (uv_loop_init(&worker.loop) < 0)
         return EXIT_CODE_UNAVAILABLE;
     code = serve(&worker);

@@ -199,8 +199,104 @@ Test(log, survives_a_broken_descriptor_and_keeps_errno)
     cr_expect(errno == ENOENT);
 }
 
+/* ---- the limit */
+
+static size_t count_of(const char *text, const char *word)
+{
+    size_t count = 0;
+
+    for (const char *at = strstr(text, word); at; at = strstr(at + 1, word))
+        count++;
+    return count;
+}
+
+Test(log, repeats_are_left_out_and_counted)
+{
+    struct buf text;
+
+    open_log(LOG_FORMAT_JSON, LOG_LEVEL_DEBUG);
+    log_set_limit(3, 10000);
+    for (int i = 0; i < 50; i++) {
+        log_error("a.b", LOG_STR("queue", "money"), LOG_INT("n", i));
+        log_unlimited(LOG_LEVEL_INFO, "a.asked", LOG_INT("n", i));
+        log_words(LOG_LEVEL_INFO, "a.words", LOG_INT("n", i));
+        log_debug("a.debug", LOG_INT("n", i));
+    }
+    log_warn("a.other", LOG_INT("n", 1));
+    log_flush_suppressed(clock_now_ms());
+    text = written();
+    cr_expect(count_of(text.data, "\"a.b\"") == 3, "the first ones show");
+    cr_expect(strstr(text.data, "\"n\":0") && strstr(text.data, "\"n\":2"));
+    cr_expect(count_of(text.data, "\"a.asked\"") == 50);
+    cr_expect(count_of(text.data, "\"a.words\"") == 30);
+    cr_expect(count_of(text.data, "\"a.debug\"") == 50);
+    cr_expect(count_of(text.data, "log.suppressed") == 0, "the interval goes on");
+    buf_done(&text);
+    cr_expect(log_flush_next_ms() > clock_now_ms());
+    clock_shift_for_tests(10000);
+    log_flush_suppressed(clock_now_ms());
+    text = written();
+    cr_expect(strstr(text.data, "\"event\":\"log.suppressed\",\"repeated\":\"a.b\",\"count\":47,"
+                                "\"interval_ms\":10000,\"queue\":\"money\"}"),
+              "%s", text.data);
+    cr_expect(strstr(text.data, "\"repeated\":\"a.words\",\"count\":20,"));
+    cr_expect(count_of(text.data, "log.suppressed") == 2);
+    cr_expect(log_flush_next_ms() == 0);
+    buf_done(&text);
+}
+
+Test(log, the_end_tells_what_was_left_out_even_when_only_errors_are_written)
+{
+    struct buf text;
+
+    open_log(LOG_FORMAT_JSON, LOG_LEVEL_ERROR);
+    log_set_limit(1, 10000);
+    log_error("a.b", LOG_INT("n", 1));
+    log_error("a.b", LOG_INT("n", 2));
+    log_close();
+    text = written();
+    cr_expect(strstr(text.data, "\"repeated\":\"a.b\",\"count\":1,"), "%s", text.data);
+    buf_done(&text);
+    log_set_limit(0, 10000);
+    for (int i = 0; i < 5; i++)
+        log_error("a.c", LOG_INT("n", i));
+    text = written();
+    cr_expect(count_of(text.data, "\"a.c\"") == 5, "no limit, and it still writes");
+    buf_done(&text);
+}
+
+Test(log, texts_are_redacted_in_lines_as_well)
+{
+    static const enum log_format formats[] = { LOG_FORMAT_JSON, LOG_FORMAT_PLAIN };
+
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        struct buf text;
+
+        open_log(formats[i], LOG_LEVEL_INFO);
+        log_info("a.b", LOG_STR("why", "redis://u:hunter2@h and {\"token\":\"hunter2\"}"));
+        text = written();
+        cr_expect(!strstr(text.data, "hunter2"), "%s", text.data);
+        cr_expect(count_of(text.data, "[redacted]") == 2, "%s", text.data);
+        buf_done(&text);
+    }
+}
+
+Test(log, a_context_field_gives_way_to_the_events_own)
+{
+    json_t *object;
+
+    log_set_context((struct log_field[]){ LOG_INT("pid", 1), LOG_STR("role", "worker") }, 2);
+    open_log(LOG_FORMAT_JSON, LOG_LEVEL_INFO);
+    log_info("a.b", LOG_INT("pid", 2));
+    object = written_object();
+    cr_expect(json_integer_value(json_object_get(object, "pid")) == 2);
+    cr_expect(json_object_size(object) == 5, "time, level, event, role, pid");
+    json_decref(object);
+}
+
 Test(log, knows_its_names)
 {
+    cr_expect(log_format_by_name("journal") == LOG_FORMAT_JOURNAL);
     cr_expect(log_level_by_name("debug") == LOG_LEVEL_DEBUG);
     cr_expect(log_level_by_name("error") == LOG_LEVEL_ERROR);
     cr_expect(log_level_by_name("Error") == -1);

@@ -142,6 +142,8 @@ const char *sample_value(const struct schema_row *row, enum sample which,
         return first ? "[\"/bin/cat\", \"-\"]" : "[\"/bin/cat\"]";
     case SCHEMA_ENV:
         return first ? "{TZ: UTC}" : "{TZ: CET}";
+    case SCHEMA_PATTERNS:
+        return first ? "[\"a+b\", \"c\"]" : "[\"d\"]";
     case SCHEMA_ENDPOINT:
         return first ? "default" : "b";
     case SCHEMA_HANDLER:

@@ -9,9 +9,16 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "tests/unit/worker/program_rig.h"
 
-TestSuite(exec, .init = rig_init, .fini = rig_done, .timeout = 60);
+static void init(void)
+{
+    rig_init();
+    log_open(2, LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR); /* what programs say would fill the terminal */
+}
+
+TestSuite(exec, .init = init, .fini = rig_done, .timeout = 60);
 
 /* ---- results */
 

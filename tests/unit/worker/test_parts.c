@@ -242,16 +242,24 @@ Test(runs, looking_at_all_may_free_them)
 
 /* ---- what is said of jobs put back */
 
+static bool note(struct put_backs *put_backs, const char *name, size_t name_len, const char *detail,
+                 uint64_t now_ms)
+{
+    struct job job = { .id = { "1", 1 }, .name = { name, name_len } };
+
+    return put_backs_note(put_backs, &job, "why", detail, now_ms);
+}
+
 Test(put_backs, says_each_name_once_a_minute)
 {
     struct put_backs put_backs = { 0 };
 
     log_open(2, LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR);
-    cr_assert(put_backs_note(&put_backs, "a", 1, "why", NULL, 1000));
-    cr_assert(not(put_backs_note(&put_backs, "a", 1, "why", "it says", 2000)));
-    cr_assert(put_backs_note(&put_backs, "b", 1, "why", NULL, 2000));
-    cr_assert(not(put_backs_note(&put_backs, "a", 1, "why", NULL, 60999)));
-    cr_assert(put_backs_note(&put_backs, "a", 1, "why", NULL, 61000));
+    cr_assert(note(&put_backs, "a", 1, NULL, 1000));
+    cr_assert(not(note(&put_backs, "a", 1, "it says", 2000)));
+    cr_assert(note(&put_backs, "b", 1, NULL, 2000));
+    cr_assert(not(note(&put_backs, "a", 1, NULL, 60999)));
+    cr_assert(note(&put_backs, "a", 1, NULL, 61000));
     cr_assert(eq(u64, put_backs.rows[0].count, 0));
 }
 
@@ -264,7 +272,7 @@ Test(put_backs, many_and_long_names_are_bounded)
     memset(name, 'n', sizeof(name));
     for (int i = 0; i < 100; i++) {
         name[0] = (char)('!' + i % 90);
-        (void)put_backs_note(&put_backs, name, sizeof(name), "why", NULL, 1000);
+        (void)note(&put_backs, name, sizeof(name), NULL, 1000);
     }
     cr_assert(eq(sz, put_backs.count, PUT_BACKS_NAMES));
     cr_assert(lt(u64, 50, put_backs.rows[PUT_BACKS_NAMES - 1].count));
