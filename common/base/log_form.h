@@ -41,7 +41,8 @@ void log_line_append_number(struct buf *line, const struct log_field *field);
 
 /* Does $JOURNAL_STREAM say that this descriptor leads to the journal (systemd.exec(5))? */
 bool log_journal_owns(int fd);
-/* The socket is opened at the first entry. `path` is static text. */
+/* The socket is opened at the first entry. The path must fit into an address
+ * (107 bytes). */
 void log_journal_open(const char *path);
 void log_journal_close(void);
 /* Never blocks. 0, or a negative errno when the journal did not take the entry. */

@@ -6,9 +6,9 @@
  * worker process: 0.8 MiB of memory and half a millisecond of start (measured: it brings six
  * libraries for compression and cryptography that sending does not use). The master has it for
  * sd_notify; one way to log is enough. */
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,18 +38,32 @@ static const int priorities[] = {
 
 static struct {
     int fd; /* -1 until the first entry */
-    const char *path;
+    struct sockaddr_un address;
     struct buf entry, message; /* kept from entry to entry: no allocation per event */
-} journal = { .fd = -1, .path = LOG_JOURNAL_SOCKET };
+} journal = { .fd = -1 };
+
+/* A number and what follows it; false when there is none. */
+static bool read_number(const char **at, uint64_t *out)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtoull(*at, &end, 10);
+    if (end == *at || errno != 0)
+        return false;
+    *at = end;
+    return true;
+}
 
 bool log_journal_owns(int fd)
 {
-    const char *stream = getenv("JOURNAL_STREAM");
-    uint64_t device, inode;
+    const char *at = getenv("JOURNAL_STREAM"); /* "device:inode" */
+    uint64_t device = 0, inode = 0;
     struct stat info;
 
-    return stream && sscanf(stream, "%" SCNu64 ":%" SCNu64, &device, &inode) == 2 &&
-           fstat(fd, &info) == 0 && info.st_dev == device && info.st_ino == inode;
+    if (!at || !read_number(&at, &device) || *at++ != ':' || !read_number(&at, &inode) || *at)
+        return false;
+    return fstat(fd, &info) == 0 && info.st_dev == device && info.st_ino == inode;
 }
 
 void log_journal_close(void)
@@ -62,8 +76,12 @@ void log_journal_close(void)
 
 void log_journal_open(const char *path)
 {
+    size_t len = strlen(path);
+
     log_journal_close();
-    journal.path = path;
+    assert(len < sizeof journal.address.sun_path);
+    journal.address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    memcpy(journal.address.sun_path, path, len + 1);
     journal.entry.max = ENTRY_BYTES_MAX;
 }
 
@@ -138,15 +156,10 @@ static void make_entry(const struct log_entry *entry, struct buf *out)
 /* To the path each time, not connected: journald may be restarted. */
 static int send_message(struct msghdr *message)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    size_t len = strlen(journal.path);
     ssize_t sent;
 
-    if (len >= sizeof address.sun_path)
-        return -ENAMETOOLONG;
-    memcpy(address.sun_path, journal.path, len + 1);
-    message->msg_name = &address;
-    message->msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+    message->msg_name = &journal.address;
+    message->msg_namelen = sizeof journal.address;
     do {
         sent = sendmsg(journal.fd, message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (sent < 0 && errno == EINTR);

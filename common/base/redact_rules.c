@@ -162,7 +162,7 @@ static bool is_inside_word(const struct redact_text *text, size_t at)
 
 bool redact_find_card(const struct redact_text *text, size_t at, struct redact_span *out)
 {
-    char digits[CARD_DIGITS_MAX];
+    char digits[CARD_DIGITS_MAX] = { 0 };
     size_t end = at, kept = 0;
 
     if (is_inside_word(text, at) || !is_card(digits, read_groups(text, at, digits, &end)))

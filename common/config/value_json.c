@@ -176,7 +176,7 @@ static int program_from_json(const json_t *json, const char *key, struct value *
     result = list_from_json(json, key, out, err);
     if (result < 0)
         return result;
-    return out->list[0][0] == '/' ? 0 : json_refuse(key, "an absolute path", err);
+    return out->list[0] && out->list[0][0] == '/' ? 0 : json_refuse(key, "an absolute path", err);
 }
 
 static int patterns_from_json(const json_t *json, const char *key, struct value *out,
