@@ -12,6 +12,12 @@
 
 #define OPTIONS_MAX 32 /* of one command; asserted by tests */
 
+const struct cli_option cli_global_options[] = {
+    { .name = "help", .letter = 'h', .kind = CLI_FLAG, .help = "the list of commands" },
+    { .name = "version", .kind = CLI_FLAG, .help = "the version" },
+};
+const size_t cli_global_options_count = ARRAY_SIZE(cli_global_options);
+
 const struct cli_command *cli_find_command(const char *name)
 {
     for (size_t i = 0; i < cli_commands_count; i++) {
