@@ -188,7 +188,7 @@ def build(context):
 
 
 PROGRAMS = ["bin/drover", "sbin/droverd", "libexec/drover/drover-worker", "libexec/drover/drover-exec"]
-SHIPPED = ["lib/systemd/system/drover.service"]
+SHIPPED = ["lib/systemd/system/drover.service", "share/bash-completion/completions/drover", "share/zsh/site-functions/_drover"]
 
 
 def _installs(context):
