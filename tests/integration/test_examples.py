@@ -75,13 +75,12 @@ class Programs(QueueCase):
         for old, new in (("/srv/drover/", EXAMPLES + "/"), *changes):
             self.assertIn(old, text)
             text = text.replace(old, new)
-        path = os.path.join(self.scratch, f"{name}.yaml")
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(text)
-        return self.droverd(path, sets=[f"redis.default.url={self.server.url}"])
-
-    def wait_for(self, queue, completed=0, failed=0):
-        return self.ends(queue, completed=completed, failed=failed)
+        given = "url: redis://127.0.0.1:6379/0"
+        if given in text:
+            text = text.replace(given, f"url: {self.server.url}")
+        else:
+            text += f"\nredis:\n  default: {{url: '{self.server.url}'}}\n"
+        return self.droverd(text + f"\ncontrol: {self.scratch}/control\n")
 
     def test_nightly_archive(self):
         data, backups = (os.path.join(self.scratch, name) for name in ("data", "backups"))
@@ -106,7 +105,7 @@ class Programs(QueueCase):
         os.mkdir(backups)
         self.script("tar", "#!/bin/sh\nexec sleep 60\n")
         env = {**os.environ, "PATH": f"{self.scratch}:{os.environ['PATH']}", "DROVER_JOB_ID": "a"}
-        with subprocess.Popen([os.path.join(EXAMPLES, "nightly.sh"), self.scratch, backups], env=env, process_group=0) as process:
+        with subprocess.Popen([os.path.join(EXAMPLES, "nightly.sh"), self.scratch, backups], env=env, start_new_session=True, stderr=subprocess.DEVNULL) as process:
             try:
                 wait_until(lambda: rig.descendants(process.pid), 10, "tar runs")
                 os.killpg(process.pid, 15)

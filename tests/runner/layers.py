@@ -188,7 +188,8 @@ def build(context):
 
 
 PROGRAMS = ["bin/drover", "sbin/droverd", "libexec/drover/drover-worker", "libexec/drover/drover-exec"]
-SHIPPED = ["lib/systemd/system/drover.service", "share/bash-completion/completions/drover", "share/zsh/site-functions/_drover"]
+SHIPPED = ["lib/systemd/system/drover.service", "share/bash-completion/completions/drover", "share/zsh/site-functions/_drover",
+           "share/doc/drover/examples/thumbnails.mjs", "share/doc/drover/examples/split/queues.d/mail.yaml"]
 
 
 def _installs(context):
