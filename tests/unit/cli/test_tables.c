@@ -177,5 +177,11 @@ Test(tables, overview_lists_all_commands)
     cli_print_overview(&out);
     for (size_t i = 0; i < cli_commands_count; i++)
         cr_expect(is_among(buf_text(&out), cli_commands[i]->summary));
+    for (size_t i = 0; i < cli_global_options_count; i++) {
+        char text[64];
+
+        (void)snprintf(text, sizeof(text), "--%s", cli_global_options[i].name);
+        cr_expect(is_among(buf_text(&out), text), "%s", text);
+    }
     buf_done(&out);
 }
