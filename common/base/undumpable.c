@@ -12,7 +12,11 @@
 
 void undumpable_begin(void)
 {
-#ifndef CHECKED_BUILD
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* cannot fail for 0 */
+#ifdef CHECKED_BUILD
+    const unsigned long dumpable = 1; /* a change of user has taken it away */
+#else
+    const unsigned long dumpable = 0;
 #endif
+
+    (void)prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0); /* cannot fail for 0 and 1 */
 }

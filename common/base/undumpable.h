@@ -3,5 +3,6 @@
  * started by exec is dumpable again, so handlers are not touched. */
 #pragma once
 
-/* From now on. Does nothing in a build with AddressSanitizer: its leak check traces the process. */
+/* From now on; to be called after a change of user, which sets it anew. In a build with
+ * AddressSanitizer it makes the process dumpable: the leak check traces it. */
 void undumpable_begin(void);

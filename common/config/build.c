@@ -325,6 +325,16 @@ int config_load(const char *path, const struct config_override *overrides, size_
     return finish(&load, overrides, overrides_count, out_config, report);
 }
 
+int config_inspect(const char *path, const struct config_override *overrides,
+                   size_t overrides_count, struct config **out_config, struct config_report *report)
+{
+    struct load load = { 0 };
+
+    load_read_path(&load, path);
+    load.findings.outside = true;
+    return finish(&load, overrides, overrides_count, out_config, report);
+}
+
 int config_load_text(const char *file, const char *text, size_t len,
                      const struct config_override *overrides, size_t overrides_count,
                      struct config **out_config, struct config_report *report)

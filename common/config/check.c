@@ -152,9 +152,32 @@ static void check_heartbeat(const struct check *check, const struct chain *chain
                      units_print_duration(type->timeout_ms, timeout_text));
 }
 
+/* Groups belong to a user; a user that is only a number has none of its own. */
+static void check_user(const struct check *check, const struct chain *chain,
+                       const struct config_handler *handler)
+{
+    struct spot user = spot_of(chain, "handler.user");
+    struct spot group = spot_of(chain, "handler.group");
+    struct spot groups = spot_of(chain, "handler.groups");
+    static const char needs_user[] = "needs a user as well; add user, or take it out";
+
+    if (user.bad || group.bad || groups.bad)
+        return;
+    if (!handler->user && handler->group)
+        contradict(check, &group, "%s", needs_user);
+    if (!handler->user && handler->groups)
+        contradict(check, &groups, "%s", needs_user);
+    if (handler->user && handler->user->gid == CONFIG_NO_GROUP && !handler->group)
+        contradict(check, &user,
+                   "%s has no entry in the user database, so its group is not known; write group "
+                   "as well",
+                   handler->user->name);
+}
+
 static void check_type(const struct check *check, const struct chain *chain,
                        const struct config_type *type)
 {
+    check_user(check, chain, &type->handler);
     check_backoff(check, chain, &type->backoff);
     check_grace(check, chain, type);
     check_heartbeat(check, chain, type);
@@ -414,6 +437,18 @@ static void check_start(const struct check *check)
                    units_print_duration(config->restart_max_ms, max_text));
 }
 
+static void check_worker_user(const struct check *check)
+{
+    const struct tree_node *node = tree_find_path(check->load->root, "user");
+    const struct config_user *user = check->config->user;
+
+    if (node && user && user->gid == CONFIG_NO_GROUP)
+        findings_error(&check->load->findings, &node->mark, "user",
+                       "%s has no entry in the user database, so its group is not known; make an "
+                       "entry, or name another user",
+                       user->name);
+}
+
 static void unknown_endpoint(const struct check *check, const struct tree_node *node,
                              const char *key)
 {
@@ -517,6 +552,7 @@ void load_check(struct load *load, const struct config *config)
     struct check check = { load, config };
 
     check_start(&check);
+    check_worker_user(&check);
     check_redis(&check);
     check_queues(&check);
 }

@@ -109,6 +109,26 @@ const struct config_type *config_find_type(const struct config_queue *queue, con
     return &queue->fallback;
 }
 
+uint32_t config_handler_gid(const struct config_handler *handler)
+{
+    return handler->group ? handler->group->rows[0].gid : handler->user->gid;
+}
+
+size_t config_handler_groups(const struct config_handler *handler, uint32_t *out)
+{
+    const struct config_user *user = handler->user;
+    size_t count = 0;
+
+    for (size_t i = 0; handler->groups && i < handler->groups->count; i++)
+        out[count++] = handler->groups->rows[i].gid;
+    /* With another group the primary one is meant to be gone. */
+    for (size_t i = 0; !handler->groups && i < user->groups_count; i++) {
+        if (!handler->group || user->groups[i] != user->gid)
+            out[count++] = user->groups[i];
+    }
+    return count;
+}
+
 bool each_row_applies(const struct schema_row *row, size_t section_index,
                       const struct config_type *type)
 {
@@ -196,4 +216,12 @@ void each_print_key(const struct each_value *value, struct buf *out)
     }
     (void)buf_append_text(out, buf_text(&key));
     buf_done(&key);
+}
+
+uint64_t config_stop_budget_ms(uint64_t drain_timeout_ms)
+{
+    if (drain_timeout_ms == 0)
+        return UINT64_MAX;
+    return drain_timeout_ms + CONFIG_STOP_MARGIN_MS + CONFIG_STOP_GRACE_MS + CONFIG_STOP_KILL_MS +
+           CONFIG_STOP_SWEEP_MS;
 }

@@ -10,6 +10,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/error.h"
+#include "common/base/resources.h"
 
 enum config_tier { CONFIG_TIER_IMPORTANT, CONFIG_TIER_EPHEMERAL, CONFIG_TIER_COUNT };
 
@@ -54,6 +55,34 @@ struct config_backoff {
     double jitter;   /* 0 … 1, BullMQ's meaning */
 };
 
+/* A user, as the process that read the file found it in the user database; children get the
+ * numbers. What a reload finds changed there (another group, another home) is a change of the
+ * value. */
+struct config_user {
+    char *name;       /* as written: a name or a number */
+    uint32_t uid;     /* never 0: jobs do not run as root */
+    uint32_t gid;     /* primary group; CONFIG_NO_GROUP when it is a number without an entry */
+    uint32_t *groups; /* all its groups, the primary one too; owned */
+    size_t groups_count;
+    char *home; /* "/" without an entry */
+};
+#define CONFIG_NO_GROUP   UINT32_MAX
+#define CONFIG_GROUPS_MAX 1024 /* of one user, or in one list */
+
+struct config_group {
+    char *name; /* as written */
+    uint32_t gid;
+};
+
+/* A list of groups, which may be empty. */
+struct config_groups {
+    struct config_group *rows;
+    size_t count;
+};
+
+#define CONFIG_UMASK_INHERIT (-1)
+#define CONFIG_NICE_INHERIT  100 /* outside -20 … 19 */
+
 struct config_handler {
     enum config_handler_kind kind;
     uint64_t noop_duration_ms; /* noop: how long a job takes */
@@ -65,6 +94,14 @@ struct config_handler {
                                   rounded up. When not 0, children * parallel is the concurrency. */
     unsigned int parallel;     /* process: jobs at once in one program, >= 1 */
     uint64_t heartbeat_ms;     /* process: a job that is silent for so long is ended; 0 never */
+    /* exec, process: as whom and within which limits the program runs. Without a user it runs as
+     * the worker does; `group` and `groups` are there with a user only. */
+    struct config_user *user;
+    struct config_groups *group;     /* one row; NULL: the user's primary group */
+    struct config_groups *groups;    /* supplementary; NULL: all of the user's */
+    int umask;                       /* CONFIG_UMASK_INHERIT, or 0 … 0777 */
+    int nice;                        /* CONFIG_NICE_INHERIT, or -20 … 19 */
+    uint64_t limits[RESOURCE_COUNT]; /* RESOURCE_INHERIT, RESOURCE_UNLIMITED, or a number */
 };
 
 /* What is known of a job by its name. Values absent in YAML are inherited: type, queue, defaults,
@@ -117,7 +154,9 @@ struct config {
     uint64_t start_timeout_ms; /* a worker must say ready within */
     uint64_t restart_first_ms; /* back-off of deaths before ready */
     uint64_t restart_max_ms;
-    char *control_path; /* of the master's socket, absolute */
+    char *control_path;       /* of the master's socket, absolute */
+    struct config_user *user; /* whom workers become when droverd is root; NULL: nobody else; it has
+                                 a primary group */
     /* Where each value came from ("file:line:column", "--set"; NULL: built in), in the order of
      * config_each_value (each.h). Empty in a child: JSON does not carry it. */
     char **origins;
@@ -137,10 +176,16 @@ struct config_finding {
 struct config_report {
     struct config_finding *findings; /* in the order of the file */
     size_t count;
-    size_t errors; /* findings that are not warnings */
+    size_t errors;      /* findings that are not warnings */
+    char **credentials; /* names of the systemd credentials that the file asks for, each once */
+    size_t credentials_count;
 };
 
 void config_report_done(struct config_report *report);
+/* Adds an error that was found after the file had been accepted as such; `origin` is one of
+ * config->origins (NULL: built in). The same one at the same place is kept once. -ENOMEM. */
+MUST_CHECK int config_report_add(struct config_report *report, const char *origin, const char *key,
+                                 const char *text);
 
 /* A value given outside the file (`--set KEY=VALUE`): goes through the same checks, wins over the
  * file. */
@@ -161,6 +206,25 @@ struct config_override {
 MUST_CHECK int config_load(const char *path, const struct config_override *overrides,
                            size_t overrides_count, struct config **out_config,
                            struct config_report *report);
+
+/* The same for commands that look at a configuration from outside of the service, where systemd's
+ * credentials cannot be read: `cred:NAME` is a warning then, and the secret that it stands for is
+ * not in the config. For looking only: nobody can log in with it. */
+MUST_CHECK int config_inspect(const char *path, const struct config_override *overrides,
+                              size_t overrides_count, struct config **out_config,
+                              struct config_report *report);
+
+/* How long a stop may take from the first signal to the end of droverd, when nothing that it
+ * started obeys: stop.drain_timeout and the graces after it. UINT64_MAX: as long as jobs take. A
+ * service manager that waits for less kills what still runs. */
+uint64_t config_stop_budget_ms(uint64_t drain_timeout_ms);
+/* The parts of it, in ms, in their order: what a worker may take after the drain's end to stop what
+ * runs and give it back; how long its master waits then until it kills; until it kills again; until
+ * it is no longer waited for. */
+#define CONFIG_STOP_MARGIN_MS 6000
+#define CONFIG_STOP_GRACE_MS  7000 /* a worker needs at most 6.5 s (workers/worker/worker.c) */
+#define CONFIG_STOP_KILL_MS   5000
+#define CONFIG_STOP_SWEEP_MS  1000
 
 /* Parses redis://[user@]host[:port][/db] and unix:///path[?db=N] into url, host, port, path, db and
  * (when the URL has one) username of `endpoint`, replacing what was there; the endpoint must be
@@ -185,6 +249,11 @@ const struct config_queue *config_find_queue(const struct config *config, const 
  * handler may be CONFIG_HANDLER_NONE (then `unknown` applies). */
 const struct config_type *config_find_type(const struct config_queue *queue, const char *job_name,
                                            size_t name_len);
+
+/* The group that a handler's program runs with; its user is there. */
+uint32_t config_handler_gid(const struct config_handler *handler);
+/* Its supplementary groups, at most CONFIG_GROUPS_MAX of them in `out`; returns how many. */
+size_t config_handler_groups(const struct config_handler *handler, uint32_t *out);
 
 enum config_secrets { CONFIG_SECRETS_MASKED, CONFIG_SECRETS_KEPT };
 

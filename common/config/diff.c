@@ -36,6 +36,13 @@ struct sinks {
     struct changes *by_change[SCHEMA_RESTART + 1];
 };
 
+/* Rows of the file itself that workers are started with. Those that name endpoints are compared by
+ * what the endpoint holds. */
+static bool is_for_workers(const struct schema_row *row)
+{
+    return row->change == SCHEMA_NEW_WORKERS && row->type != SCHEMA_ENDPOINT;
+}
+
 static void changes_init(struct changes *changes)
 {
     *changes = (struct changes){ .text = BUF_INIT(TEXT_BYTES_MAX + strlen(CUT_MARK)) };
@@ -232,11 +239,28 @@ static void compare_types(const struct config_queue *from, const struct config_q
             note_type(changes, from->types[i].name, ": removed");
 }
 
+static void compare_top_of_workers(const struct config *from, const struct config *to,
+                                   struct changes *changes)
+{
+    for (size_t i = 0; i < schema_rows_count; i++) {
+        const struct schema_row *row = &schema_rows[i];
+
+        if ((row->sections & SCHEMA_TOP) && is_for_workers(row) && !value_is_same(row, from, to))
+            note_row(changes, "", row, from, to);
+    }
+}
+
+/* Both configurations, and the queue in them. */
+struct queue_pair {
+    const struct config *from_config, *to_config;
+    const struct config_queue *from, *to;
+};
+
 /* What a queue inherits stands in its own structs already; its endpoint is compared by what it
  * holds, because workers do not care for its name. */
-static void compare_queue(const struct config_queue *from, const struct config_queue *to,
-                          struct changes *changes)
+static void compare_queue(const struct queue_pair *queues, struct changes *changes)
 {
+    const struct config_queue *from = queues->from, *to = queues->to;
     struct sinks sinks = { { changes, changes, changes } };
     struct pair own = { index_of(SCHEMA_QUEUE), from, to, &from->fallback, &to->fallback, "" };
     struct pair redis = { index_of(SCHEMA_REDIS), from->redis, to->redis, NULL, NULL, "redis." };
@@ -244,6 +268,7 @@ static void compare_queue(const struct config_queue *from, const struct config_q
     compare(&own, &sinks);
     compare_types(from, to, changes);
     compare(&redis, &sinks);
+    compare_top_of_workers(queues->from_config, queues->to_config, changes);
 }
 
 static int no_memory(struct error *err)
@@ -276,17 +301,18 @@ static enum config_diff_kind kind_of(const struct changes *changes)
     return changes->worst == SCHEMA_LIVE ? CONFIG_DIFF_LIVE : CONFIG_DIFF_REPLACE;
 }
 
-/* A queue of the new file; `from` is NULL when it is not in the old one. */
-static int add_new(struct config_diff *diff, const struct config_queue *from,
-                   const struct config_queue *to, struct error *err)
+/* A queue of the new file; `from` in it is NULL when it is not in the old one. */
+static int add_new(struct config_diff *diff, const struct queue_pair *queues, struct error *err)
 {
+    bool is_new = queues->from == NULL;
     struct changes changes;
     int result;
 
     changes_init(&changes);
-    if (from)
-        compare_queue(from, to, &changes);
-    result = add_queue(diff, to->name, from ? kind_of(&changes) : CONFIG_DIFF_ADDED, &changes, err);
+    if (!is_new)
+        compare_queue(queues, &changes);
+    result = add_queue(diff, queues->to->name, is_new ? CONFIG_DIFF_ADDED : kind_of(&changes),
+                       &changes, err);
     changes_done(&changes);
     return result;
 }
@@ -310,8 +336,12 @@ static int add_queues(struct config_diff *diff, const struct config *from, const
     diff->queues = calloc(from->queues_count + to->queues_count + 1, sizeof *diff->queues);
     if (!diff->queues)
         return no_memory(err);
-    for (size_t i = 0; i < to->queues_count && result == 0; i++)
-        result = add_new(diff, config_find_queue(from, to->queues[i].name), &to->queues[i], err);
+    for (size_t i = 0; i < to->queues_count && result == 0; i++) {
+        const struct queue_pair queues = { from, to, config_find_queue(from, to->queues[i].name),
+                                           &to->queues[i] };
+
+        result = add_new(diff, &queues, err);
+    }
     for (size_t i = 0; i < from->queues_count && result == 0; i++)
         if (!config_find_queue(to, from->queues[i].name))
             result = add_removed(diff, &from->queues[i], err);
@@ -322,7 +352,7 @@ static int add_top(struct config_diff *diff, const struct config *from, const st
                    struct error *err)
 {
     struct changes live, restart;
-    /* Rows of the file itself that take new workers say which endpoint a tier means. */
+    /* Rows of the file itself that take new workers are compared with each queue. */
     struct sinks sinks = { { [SCHEMA_LIVE] = &live, [SCHEMA_RESTART] = &restart } };
     struct pair pair = { index_of(SCHEMA_TOP), from, to, NULL, NULL, "" };
     int result;

@@ -57,6 +57,11 @@ static bool is_json_already(const struct schema_row *row, const struct buf *text
     case SCHEMA_BOOL:
     case SCHEMA_PROGRAM:
         return true;
+    case SCHEMA_GROUPS: /* or auto */
+        return text->len > 0 && buf_text(text)[0] == '[';
+    case SCHEMA_NICE: /* or inherit */
+        return strspn(buf_text(text), "-0123456789") == text->len;
+    case SCHEMA_LIMIT: /* or inherit, unlimited, or with a unit */
     case SCHEMA_UINT:
     case SCHEMA_COUNT: /* or auto, all, none */
         return strspn(buf_text(text), "0123456789") == text->len;

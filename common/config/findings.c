@@ -20,11 +20,19 @@ static void finding_done(struct config_finding *finding)
     free(finding->text);
 }
 
+static void names_free(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
 void findings_done(struct findings *findings)
 {
     for (size_t i = 0; i < findings->count; i++)
         finding_done(&findings->rows[i].finding);
     free(findings->rows);
+    names_free(findings->credentials, findings->credentials_count);
     findings_init(findings);
 }
 
@@ -32,6 +40,24 @@ void findings_add_file(struct findings *findings, const char *file)
 {
     if (findings->files_count < ARRAY_SIZE(findings->files))
         findings->files[findings->files_count++] = file;
+}
+
+void findings_add_credential(struct findings *findings, const char *name)
+{
+    char **names;
+
+    for (size_t i = 0; i < findings->credentials_count; i++)
+        if (strcmp(findings->credentials[i], name) == 0)
+            return;
+    names = reallocarray(findings->credentials, findings->credentials_count + 1, sizeof *names);
+    if (names)
+        findings->credentials = names;
+    if (names)
+        names[findings->credentials_count] = strdup(name);
+    if (!names || !names[findings->credentials_count])
+        findings->out_of_memory = true;
+    else
+        findings->credentials_count++;
 }
 
 static size_t rank_of(const struct findings *findings, const char *file)
@@ -180,6 +206,9 @@ int findings_take(struct findings *findings, struct config_report *report)
             report->errors++;
     }
     report->count = findings->count;
+    report->credentials = TAKE_PTR(findings->credentials);
+    report->credentials_count = findings->credentials_count;
+    findings->credentials_count = 0;
     findings->count = 0; /* their texts are the report's now */
     findings_done(findings);
     if (out_of_memory)
@@ -192,5 +221,62 @@ void config_report_done(struct config_report *report)
     for (size_t i = 0; i < report->count; i++)
         finding_done(&report->findings[i]);
     free(report->findings);
+    names_free(report->credentials, report->credentials_count);
     *report = (struct config_report){ 0 };
+}
+
+/* "FILE:LINE:COLUMN", or a name without a place. */
+static bool split_origin(const char *origin, struct config_finding *out)
+{
+    const char *column = strrchr(origin, ':');
+    const char *line = column ? memrchr(origin, ':', (size_t)(column - origin)) : NULL;
+    uint64_t numbers[2];
+
+    if (!line || text_parse_uint(line + 1, (size_t)(column - line - 1), &numbers[0]) < 0 ||
+        text_parse_uint(column + 1, strlen(column + 1), &numbers[1]) < 0) {
+        out->file = strdup(origin);
+        return out->file != NULL;
+    }
+    out->line = (unsigned int)numbers[0];
+    out->column = (unsigned int)numbers[1];
+    out->file = strndup(origin, (size_t)(line - origin));
+    return out->file != NULL;
+}
+
+static bool is_reported(const struct config_report *report, const struct config_finding *finding)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        const struct config_finding *known = &report->findings[i];
+
+        if (known->line == finding->line && known->column == finding->column &&
+            finding->line != 0 && strcmp(known->file, finding->file) == 0 &&
+            strcmp(known->text, finding->text) == 0)
+            return true;
+    }
+    return false;
+}
+
+int config_report_add(struct config_report *report, const char *origin, const char *key,
+                      const char *text)
+{
+    struct config_finding finding = { .key = strdup(key), .text = strdup(text) };
+    struct config_finding *rows;
+
+    if (!split_origin(origin ? origin : "default", &finding) || !finding.key || !finding.text) {
+        finding_done(&finding);
+        return -ENOMEM;
+    }
+    if (is_reported(report, &finding)) {
+        finding_done(&finding);
+        return 0;
+    }
+    rows = reallocarray(report->findings, report->count + 1, sizeof *rows);
+    if (!rows) {
+        finding_done(&finding);
+        return -ENOMEM;
+    }
+    report->findings = rows;
+    rows[report->count++] = finding;
+    report->errors++;
+    return 0;
 }

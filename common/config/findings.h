@@ -27,7 +27,10 @@ struct findings {
     const char *files[2 + 256]; /* order of files for sorting; borrowed */
     size_t files_count;
     bool out_of_memory;
-    bool muted; /* a second pass over values that were already judged */
+    bool muted;   /* a second pass over values that were already judged */
+    bool outside; /* systemd's credentials are not for this process (config_inspect) */
+    char **credentials;
+    size_t credentials_count;
 };
 
 void findings_init(struct findings *findings);
@@ -40,6 +43,9 @@ void findings_error(struct findings *findings, const struct tree_mark *mark, con
                     const char *format, ...) PRINTF_LIKE(4, 5);
 void findings_warning(struct findings *findings, const struct tree_mark *mark, const char *key,
                       const char *format, ...) PRINTF_LIKE(4, 5);
+
+/* The file asks for this systemd credential. */
+void findings_add_credential(struct findings *findings, const char *name);
 
 /* Moves everything, sorted by file and place, into `report`. Returns 0, -EINVAL when there are
  * errors, -ENOMEM when the report is not complete for want of memory. */

@@ -9,7 +9,7 @@
 
 #define JSON_FORMAT  "drover-config"
 /* Raised whenever a child of another build could misread the document. */
-#define JSON_VERSION 2
+#define JSON_VERSION 3
 
 struct printing {
     json_t *root;

@@ -11,6 +11,7 @@
 #define DAYS    (24 * HOURS)
 #define KIB     1024.0
 #define GIB     (1024 * 1024 * KIB)
+#define PIB     (1024 * 1024 * GIB)
 
 #define OF_CONFIG(field) .home = SCHEMA_HOME_CONFIG, .offset = offsetof(struct config, field)
 #define OF_REDIS(field)  .home = SCHEMA_HOME_REDIS, .offset = offsetof(struct config_redis, field)
@@ -29,6 +30,13 @@ _Static_assert(sizeof(enum config_tier) == sizeof(int), "enums are stored as int
 _Static_assert(sizeof(enum config_backoff_kind) == sizeof(int), "enums are stored as int");
 _Static_assert(sizeof(enum config_on_lock_lost) == sizeof(int), "enums are stored as int");
 _Static_assert(sizeof(enum config_unknown) == sizeof(int), "enums are stored as int");
+
+/* A limit of the programs of exec and process. The help of `open_files` says what all have in
+ * common. */
+#define HANDLER_LIMIT(limit_name, resource)                                                 \
+    .sections = HANDLER_OPTION, .path = "handler.limits." limit_name, .type = SCHEMA_LIMIT, \
+    OF_TYPE(handler.limits[resource]), .group = "handler", .handlers = PROGRAM_KINDS,       \
+    .preset = "inherit", .change = SCHEMA_NEW_WORKERS
 
 #define CRITICAL_REFUSED \
     "tier critical keeps jobs in PostgreSQL, which this version cannot do; use important"
@@ -145,6 +153,17 @@ const struct schema_row schema_rows[] = {
               "connects to it. Members of its group may look, root may change things. Each droverd "
               "of a host needs one of its own. At most 107 bytes: a unix socket's path cannot be "
               "longer." },
+    { .sections = SCHEMA_TOP,
+      .path = "user",
+      .type = SCHEMA_USER,
+      OF_CONFIG(user),
+      .preset = "none",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Whom worker processes become when droverd was started as root, with all of the "
+              "user's groups, before they read anything. They keep only the capabilities that "
+              "their handlers take, mostly none. The drop-in users.conf starts droverd with --set "
+              "user=drover. none: they stay what droverd is; when that is root the log says so "
+              "(droverd.runs_as_root). Root is refused here." },
     { .sections = SCHEMA_TOP,
       .path = "tiers.important.redis",
       .type = SCHEMA_ENDPOINT,
@@ -582,5 +601,89 @@ const struct schema_row schema_rows[] = {
       .change = SCHEMA_NEW_WORKERS,
       .help = "exec: a result longer than this fails the job. process: the longest line that the "
               "program may write." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.user",
+      .type = SCHEMA_USER,
+      OF_TYPE(handler.user),
+      .group = "handler",
+      .handlers = PROGRAM_KINDS,
+      .preset = "none",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "User that the program runs as, by name or number, with the user's HOME and no "
+              "capability. Takes a droverd that may switch users (the drop-in users.conf); "
+              "otherwise the configuration is refused. Looked up when the file is read, so a "
+              "reload sees a changed group. Root is always refused: whoever can add a job would "
+              "have the host. none: the worker's own user." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.group",
+      .type = SCHEMA_GROUP,
+      OF_TYPE(handler.group),
+      .group = "handler",
+      .handlers = PROGRAM_KINDS,
+      .preset = "auto",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Group that the program runs with; needs `user`. auto: the user's primary group." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.groups",
+      .type = SCHEMA_GROUPS,
+      OF_TYPE(handler.groups),
+      .group = "handler",
+      .handlers = PROGRAM_KINDS,
+      .preset = "auto",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Supplementary groups of the program; needs `user`. [] is none. auto: those that the "
+              "user database has the user in." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.umask",
+      .type = SCHEMA_UMASK,
+      OF_TYPE(handler.umask),
+      .group = "handler",
+      .handlers = PROGRAM_KINDS,
+      .preset = "inherit",
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Rights that files made by the program do not get, in octal: 027 keeps others out. "
+              "inherit: droverd's own, which the unit's UMask sets." },
+    { .sections = HANDLER_OPTION,
+      .path = "handler.nice",
+      .type = SCHEMA_NICE,
+      OF_TYPE(handler.nice),
+      .group = "handler",
+      .handlers = PROGRAM_KINDS,
+      .preset = "inherit",
+      .min = -20,
+      .max = 19,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How much the program stands back for others when processors are scarce; 19 most. A "
+              "lower number than droverd's own takes rights that the drop-in users.conf gives." },
+    { HANDLER_LIMIT("open_files", RESOURCE_OPEN_FILES), .flags = SCHEMA_NO_UNLIMITED, .min = 16,
+      .max = 1048576,
+      .help = "Most open descriptors of one process of the program. This and all other limits are "
+              "the kernel's (setrlimit), soft and hard at once, and hold for each process that the "
+              "program starts. More than droverd's own hard limit takes rights that the drop-in "
+              "users.conf gives; the unit's LimitNOFILE and its like are the other way. inherit: "
+              "droverd's own." },
+    { HANDLER_LIMIT("processes", RESOURCE_PROCESSES), .min = 1, .max = 4194304,
+      .help =
+          "Most processes and threads of its *user* on the whole host, those of other handlers "
+          "with the same user included: above it the program can start none. Give the handler a "
+          "user of its own." },
+    { HANDLER_LIMIT("file_size", RESOURCE_FILE_SIZE), .flags = SCHEMA_OF_BYTES, .min = 0,
+      .max = PIB, .help = "Largest file that it may write; beyond it SIGXFSZ." },
+    { HANDLER_LIMIT("core", RESOURCE_CORE), .flags = SCHEMA_OF_BYTES, .min = 0, .max = PIB,
+      .help = "Largest core file; 0 makes none." },
+    { HANDLER_LIMIT("memory", RESOURCE_MEMORY), .flags = SCHEMA_OF_BYTES, .min = 1024 * KIB,
+      .max = PIB,
+      .help = "Address space of one process: what it maps, used or not. Programs with a garbage "
+              "collector (Node.js, Java) map far more than they use." },
+    { HANDLER_LIMIT("cpu", RESOURCE_CPU), .flags = SCHEMA_OF_SECONDS, .min = 1 * SECONDS,
+      .max = 365 * DAYS,
+      .help = "Processor time of one process, in whole seconds; then SIGXCPU, which names the "
+              "reason, and SIGKILL a second of it later. For exec that is the job's time, for "
+              "process that of all its jobs." },
+    { HANDLER_LIMIT("stack", RESOURCE_STACK), .flags = SCHEMA_OF_BYTES, .min = 128 * KIB,
+      .max = PIB,
+      .help = "Stack of the main thread; arguments and environment may take a quarter of it." },
+    { HANDLER_LIMIT("locked_memory", RESOURCE_LOCKED_MEMORY), .flags = SCHEMA_OF_BYTES, .min = 0,
+      .max = PIB, .help = "Memory that it may lock against swapping." },
 };
 const size_t schema_rows_count = ARRAY_SIZE(schema_rows);

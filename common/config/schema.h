@@ -44,6 +44,12 @@ enum schema_type {
     SCHEMA_ENDPOINT, /* const struct config_redis *, written as its name */
     SCHEMA_KEEP,     /* group: one number is short for its `count` */
     SCHEMA_HANDLER,  /* group: enum config_handler_kind, from which keys it has */
+    SCHEMA_USER,     /* struct config_user *, written as a name or number; `none` is NULL */
+    SCHEMA_GROUP,    /* struct config_groups * of one row, likewise; `auto` is NULL */
+    SCHEMA_GROUPS,   /* struct config_groups *, a list of such; `auto` is NULL */
+    SCHEMA_UMASK,    /* int, octal; `inherit` is CONFIG_UMASK_INHERIT */
+    SCHEMA_NICE,     /* int; `inherit` is CONFIG_NICE_INHERIT */
+    SCHEMA_LIMIT,    /* uint64_t; `inherit`, `unlimited` (common/base/resources.h) */
     SCHEMA_TYPE_COUNT,
 };
 
@@ -62,6 +68,9 @@ enum schema_flag {
     SCHEMA_ZERO_IS_AUTO = 1 << 1, /* `auto` is written for 0 */
     SCHEMA_SHORT = 1 << 2,        /* a bare value at the group's key means this part */
     SCHEMA_SOCKET = 1 << 3,       /* path of a unix socket */
+    SCHEMA_OF_BYTES = 1 << 4,     /* a limit that is a size; without this and the next: a number */
+    SCHEMA_OF_SECONDS = 1 << 5,   /* a limit that is a duration, of whole seconds */
+    SCHEMA_NO_UNLIMITED = 1 << 6, /* a limit that must be a number */
 };
 
 #define SCHEMA_KIND(handler_kind) (1u << (handler_kind))

@@ -136,6 +136,12 @@ const char *schema_type_name(enum schema_type type)
         [SCHEMA_ENDPOINT] = "name of a Redis endpoint",
         [SCHEMA_KEEP] = "whole number, all, none or map",
         [SCHEMA_HANDLER] = "noop or map",
+        [SCHEMA_USER] = "name or number of a user",
+        [SCHEMA_GROUP] = "name or number of a group",
+        [SCHEMA_GROUPS] = "list of groups",
+        [SCHEMA_UMASK] = "octal number",
+        [SCHEMA_NICE] = "whole number",
+        [SCHEMA_LIMIT] = "limit",
     };
     return names[type];
 }
@@ -159,12 +165,28 @@ static void print_bound(const struct schema_row *row, double bound, struct buf *
 {
     char text[UNITS_TEXT_BYTES];
 
-    if (row->type == SCHEMA_DURATION)
+    if (row->type == SCHEMA_DURATION || row->flags & SCHEMA_OF_SECONDS)
         (void)buf_append_text(out, units_print_duration((uint64_t)bound, text));
-    else if (row->type == SCHEMA_SIZE)
+    else if (row->type == SCHEMA_SIZE || row->flags & SCHEMA_OF_BYTES)
         (void)buf_append_text(out, units_print_size((uint64_t)bound, text));
     else
         (void)buf_printf(out, "%.15g", bound);
+}
+
+static bool has_range(const struct schema_row *row)
+{
+    switch ((int)row->type) {
+    case SCHEMA_DURATION:
+    case SCHEMA_SIZE:
+    case SCHEMA_UINT:
+    case SCHEMA_COUNT:
+    case SCHEMA_REAL:
+    case SCHEMA_NICE:
+    case SCHEMA_LIMIT:
+        return true;
+    default:
+        return false;
+    }
 }
 
 void schema_print_range(const struct schema_row *row, struct buf *out)
@@ -175,8 +197,9 @@ void schema_print_range(const struct schema_row *row, struct buf *out)
                 (void)buf_printf(out, "%s%s", word == row->words ? "" : ", ", word->name);
         return;
     }
-    if (row->type != SCHEMA_DURATION && row->type != SCHEMA_SIZE && row->type != SCHEMA_UINT &&
-        row->type != SCHEMA_COUNT && row->type != SCHEMA_REAL)
+    if (row->type == SCHEMA_UMASK)
+        (void)buf_append_text(out, "000 … 777 or inherit");
+    if (!has_range(row))
         return;
     print_bound(row, row->min, out);
     (void)buf_append_text(out, " … ");
@@ -185,4 +208,9 @@ void schema_print_range(const struct schema_row *row, struct buf *out)
         (void)buf_append_text(out, " or auto");
     if ((row->flags & SCHEMA_ZERO_IS_NONE) && row->min > 0)
         (void)buf_append_text(out, " or none");
+    if (row->type == SCHEMA_NICE)
+        (void)buf_append_text(out, " or inherit");
+    if (row->type == SCHEMA_LIMIT)
+        (void)buf_append_text(out, row->flags & SCHEMA_NO_UNLIMITED ? " or inherit"
+                                                                    : ", unlimited or inherit");
 }

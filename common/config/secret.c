@@ -93,6 +93,15 @@ static char *from_file(const char *path, const struct place *place)
     return read_file(path, path, /* warn_readable= */ true, place);
 }
 
+static char *no_secret(struct findings *findings)
+{
+    char *text = strdup("(not looked at)");
+
+    if (!text)
+        findings->out_of_memory = true;
+    return text;
+}
+
 static char *from_credential(const char *name, const struct place *place)
 {
     const char *directory = getenv("CREDENTIALS_DIRECTORY");
@@ -103,6 +112,14 @@ static char *from_credential(const char *name, const struct place *place)
         findings_error(place->findings, place->mark, place->key,
                        "cred: needs the name of a systemd credential, not a path");
         return NULL;
+    }
+    findings_add_credential(place->findings, name);
+    if ((!directory || !*directory) && place->findings->outside) {
+        findings_warning(place->findings, place->mark, place->key,
+                         "credential %s is for the service alone: systemd gives it to droverd, and "
+                         "it was not looked at here",
+                         name);
+        return no_secret(place->findings);
     }
     if (!directory || !*directory) {
         findings_error(place->findings, place->mark, place->key,

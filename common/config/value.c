@@ -6,6 +6,8 @@
 
 #include "common/base/json_text.h"
 #include "common/base/units.h"
+#include "common/config/accounts.h"
+#include "common/config/run_as.h"
 #include "common/config/secret.h"
 
 #define FIELD(base, row, type) (*(type *)((char *)(base) + (row)->offset))
@@ -20,6 +22,8 @@ void value_done(struct value *value)
 {
     secret_free(value->text);
     value_list_free(value->list);
+    config_user_free(value->user);
+    config_groups_free(value->groups);
     *value = (struct value){ 0 };
 }
 
@@ -125,6 +129,11 @@ void value_clear(const struct schema_row *row, void *base)
         value_list_free(FIELD(base, row, char **));
         FIELD(base, row, char **) = NULL;
         break;
+    case SCHEMA_USER:
+    case SCHEMA_GROUP:
+    case SCHEMA_GROUPS:
+        run_as_clear(row, base);
+        break;
     default:
         break;
     }
@@ -172,6 +181,14 @@ bool value_store(const struct schema_row *row, void *base, struct value *value,
         endpoint = value->text ? find_endpoint(config, value->text) : NULL;
         FIELD(base, row, const struct config_redis *) = endpoint;
         found = endpoint != NULL;
+        break;
+    case SCHEMA_USER:
+    case SCHEMA_GROUP:
+    case SCHEMA_GROUPS:
+    case SCHEMA_UMASK:
+    case SCHEMA_NICE:
+    case SCHEMA_LIMIT:
+        run_as_store(row, base, value);
         break;
     case SCHEMA_KEEP:
     case SCHEMA_TYPE_COUNT:
@@ -268,6 +285,13 @@ bool value_is_same(const struct schema_row *row, const void *left, const void *r
     case SCHEMA_ENDPOINT:
         return is_same_endpoint(VALUE_FIELD(left, row, const struct config_redis *),
                                 VALUE_FIELD(right, row, const struct config_redis *));
+    case SCHEMA_USER:
+    case SCHEMA_GROUP:
+    case SCHEMA_GROUPS:
+    case SCHEMA_UMASK:
+    case SCHEMA_NICE:
+    case SCHEMA_LIMIT:
+        return run_as_is_same(row, left, right);
     case SCHEMA_KEEP: /* its parts are rows of their own */
     case SCHEMA_TYPE_COUNT:
         break;
@@ -374,6 +398,14 @@ void value_print(const struct schema_row *row, const void *base, struct buf *out
     case SCHEMA_ENDPOINT:
         endpoint = VALUE_FIELD(base, row, const struct config_redis *);
         print_text(endpoint ? endpoint->name : NULL, out);
+        break;
+    case SCHEMA_USER:
+    case SCHEMA_GROUP:
+    case SCHEMA_GROUPS:
+    case SCHEMA_UMASK:
+    case SCHEMA_NICE:
+    case SCHEMA_LIMIT:
+        run_as_print(row, base, out);
         break;
     case SCHEMA_KEEP:
     case SCHEMA_TYPE_COUNT:

@@ -12,13 +12,15 @@
 
 /* A value on its way; which member is used follows from the row's type. */
 struct value {
-    uint64_t natural; /* duration, size, whole number */
+    uint64_t natural; /* duration, size, whole number, limit */
     int64_t count;
     double real;
     bool truth;
-    int word;    /* word, handler kind */
-    char *text;  /* text, path, URL, secret, name of an endpoint; owned */
-    char **list; /* program, environment; owned */
+    int word;                     /* word, handler kind, umask, nice */
+    char *text;                   /* text, path, URL, secret, name of an endpoint; owned */
+    char **list;                  /* program, environment; owned */
+    struct config_user *user;     /* owned */
+    struct config_groups *groups; /* group, groups; owned */
 };
 
 void value_done(struct value *value);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/text.h"
+#include "common/config/run_as.h"
 #include "common/config/value.h"
 
 static json_t *list_to_json(char *const *list)
@@ -73,6 +74,13 @@ json_t *value_to_json(const struct schema_row *row, const void *base, enum confi
     case SCHEMA_ENDPOINT:
         endpoint = VALUE_FIELD(base, row, const struct config_redis *);
         return text_to_json(endpoint ? endpoint->name : NULL);
+    case SCHEMA_USER:
+    case SCHEMA_GROUP:
+    case SCHEMA_GROUPS:
+    case SCHEMA_UMASK:
+    case SCHEMA_NICE:
+    case SCHEMA_LIMIT:
+        return run_as_to_json(row, base);
     case SCHEMA_KEEP:
     case SCHEMA_HANDLER:
     case SCHEMA_TYPE_COUNT:
@@ -207,6 +215,13 @@ static int read_json(const struct schema_row *row, const json_t *json, const cha
         return program_from_json(json, key, out, err);
     case SCHEMA_ENV:
         return env_from_json(json, key, out, err);
+    case SCHEMA_USER:
+    case SCHEMA_GROUP:
+    case SCHEMA_GROUPS:
+    case SCHEMA_UMASK:
+    case SCHEMA_NICE:
+    case SCHEMA_LIMIT:
+        return run_as_from_json(row, json, key, out, err);
     case SCHEMA_KEEP:
     case SCHEMA_HANDLER:
     case SCHEMA_TYPE_COUNT:

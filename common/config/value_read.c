@@ -5,6 +5,7 @@
 
 #include "common/base/text.h"
 #include "common/base/units.h"
+#include "common/config/run_as.h"
 #include "common/config/secret.h"
 #include "common/config/value.h"
 
@@ -545,7 +546,8 @@ bool value_read(const struct schema_row *row, const struct tree_node *node, cons
         count_row.max = 1000000000;
         reading.row = &count_row;
     }
-    if (readers[row->type](&reading, out))
+    if (readers[row->type] ? readers[row->type](&reading, out)
+                           : run_as_read(row, node, key, findings, out))
         return true;
     value_done(out);
     return false;

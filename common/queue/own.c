@@ -34,7 +34,20 @@ static void check_letters(struct call_result *result, struct bytes letters, size
 }
 
 /* Elements of renew.lua's reply. */
-enum { RENEW_LIVE, RENEW_LETTERS, RENEW_FENCED, RENEW_ELEMENTS };
+enum { RENEW_LIVE, RENEW_LETTERS, RENEW_FENCED, RENEW_WAITING, RENEW_OLDEST, RENEW_ELEMENTS };
+
+static struct renew_state read_state(redisReply *const *at)
+{
+    const redisReply *waiting = at[RENEW_WAITING];
+
+    return (struct renew_state){
+        .live = queue_reply_uint(at[RENEW_LIVE], 1),
+        .fenced = queue_reply_uint(at[RENEW_FENCED], 0) != 0,
+        .waiting_known = waiting->type == REDIS_REPLY_INTEGER && waiting->integer >= 0,
+        .waiting = queue_reply_uint(waiting, 0),
+        .oldest_at_ms = queue_reply_uint(at[RENEW_OLDEST], 0),
+    };
+}
 
 static void on_renewed(struct redis *redis, enum redis_outcome outcome, const redisReply *reply,
                        const char *why, void *arg)
@@ -43,20 +56,20 @@ static void on_renewed(struct redis *redis, enum redis_outcome outcome, const re
     struct call_result result = queue_call_result(outcome, reply, why, RENEW_ELEMENTS);
     enum lock_answer answers[QUEUE_RENEW_MAX];
     struct bytes letters = { 0 };
+    struct renew_state state;
 
     (void)redis;
     if (result.outcome == REDIS_REPLY)
         letters = queue_reply_bytes(reply->element[RENEW_LETTERS]);
     check_letters(&result, letters, call->count);
     if (result.outcome != REDIS_REPLY) {
-        call->on_done(call->queue, &result, NULL, 0, 0, false, call->arg);
+        call->on_done(call->queue, &result, NULL, 0, NULL, call->arg);
         return;
     }
     for (size_t i = 0; i < call->count; i++)
         answers[i] = lock_answer(letters.data[i]);
-    call->on_done(call->queue, &result, answers, call->count,
-                  queue_reply_uint(reply->element[RENEW_LIVE], 1),
-                  queue_reply_uint(reply->element[RENEW_FENCED], 0) != 0, call->arg);
+    state = read_state(reply->element);
+    call->on_done(call->queue, &result, answers, call->count, &state, call->arg);
 }
 
 int queue_renew(struct queue *queue, const struct fetcher *fetcher, const struct job *const *jobs,

@@ -195,12 +195,20 @@ enum lock_answer {
     LOCK_LOST,
 };
 
-/* Answers in the order of jobs. Also beats: keeps this process among the live ones (`live` counts
- * them) and writes its row of the registry. `fenced`: it was declared dead; then all answers are
- * LOCK_LOST and nothing was written. */
+/* What a renewal tells besides. */
+struct renew_state {
+    uint64_t live; /* processes that serve the queue, this one included */
+    bool fenced;   /* it was declared dead: all answers are LOCK_LOST and nothing was written */
+    bool waiting_known;
+    uint64_t waiting;      /* jobs that could run, those of a paused queue included */
+    uint64_t oldest_at_ms; /* when the one that runs next was added; 0: none */
+};
+
+/* Answers in the order of jobs. Also beats: keeps this process among the live ones and writes its
+ * row of the registry. On an outcome other than REDIS_REPLY answers and state are NULL. */
 typedef void queue_renew_cb(struct queue *queue, const struct call_result *call,
-                            const enum lock_answer *answers, size_t count, uint64_t live,
-                            bool fenced, void *arg);
+                            const enum lock_answer *answers, size_t count,
+                            const struct renew_state *state, void *arg);
 #define QUEUE_RENEW_MAX 1000
 MUST_CHECK int queue_renew(struct queue *queue, const struct fetcher *fetcher,
                            const struct job *const *jobs, size_t count, queue_renew_cb *on_done,

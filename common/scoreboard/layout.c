@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "common/base/clock.h"
 #include "common/base/text.h"
 
 #define NEEDED_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
@@ -65,13 +66,15 @@ int layout_make(struct error *err)
         .buckets_count = SCOREBOARD_BUCKETS,
         .jobs_count = SCOREBOARD_JOBS,
     };
+    const struct board_life life = { .made_at_ms = clock_wall_ms() };
     _cleanup_(closep) int fd = memfd_create("drover-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
     if (fd < 0)
         return error_set(err, -errno, "memfd_create: %s", strerror(errno));
     if (ftruncate(fd, sizeof(struct board_memory)) < 0)
         return error_set(err, -errno, "size the scoreboard: %s", strerror(errno));
-    if (pwrite(fd, &header, sizeof header, 0) != (ssize_t)sizeof header)
+    if (pwrite(fd, &header, sizeof header, 0) != (ssize_t)sizeof header ||
+        pwrite(fd, &life, sizeof life, offsetof(struct board_memory, life)) != (ssize_t)sizeof life)
         return error_set(err, -EIO, "write the head of the scoreboard");
     if (fcntl(fd, F_ADD_SEALS, NEEDED_SEALS | F_SEAL_SEAL) < 0)
         return error_set(err, -errno, "seal the scoreboard: %s", strerror(errno));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/scoreboard/scoreboard.h"
+#include "common/scoreboard/totals.h"
 
 /* The object, host byte order (all its users are on this host): docs/protocols/scoreboard.md.
  * Parts with different writers are on different pages, so that each is mapped writable by its
@@ -30,6 +31,33 @@ enum slot_use {
     USE_NONE = 0,
     USE_TAKEN = 1,
     USE_RELEASED = 2, /* but when it was released, the process that had it still lived */
+};
+
+/* Who has used the object: for the next master, which finds it kept (docs/operations.md). */
+struct board_life {
+    uint32_t starts;       /* masters so far; the number of the one that uses it now */
+    uint32_t reserved;     /* 0 */
+    uint64_t made_at_ms;   /* wall */
+    uint64_t beat_boot_ms; /* clock_boot_ms() when the master last said that it lives; 0 never */
+};
+
+/* A sum that is being written: whole or not begun, whenever its writer is killed. The values are
+ * those of the row *after* it, so writing them again changes nothing. */
+struct board_sum {
+    uint32_t slot_plus_1; /* whose counters are added; 0: no sum is under way. Written last */
+    uint32_t row;
+    uint64_t values[SCOREBOARD_TOTAL_COUNT];
+};
+
+/* Of one queue, since its row was made: what processes that are gone had counted. */
+struct total_row {
+    uint32_t used;        /* 0: never; rows are used from the first one on. Written last */
+    uint32_t held_by;     /* number of the master that serves this queue; 0 none */
+    uint64_t since_at_ms; /* wall */
+    uint64_t held_at_ms;  /* wall: when a master last began or ceased to serve it */
+    uint64_t values[SCOREBOARD_TOTAL_COUNT];
+    char queue[SCOREBOARD_QUEUE_BYTES];
+    unsigned char reserved[48]; /* 0 */
 };
 
 struct master_part {
@@ -78,20 +106,30 @@ struct slot_memory {
 
 struct board_memory {
     union {
-        struct board_header header;
+        struct {
+            struct board_header header;
+            unsigned char reserved[24]; /* 0 */
+            struct board_life life;
+            struct board_sum sum;
+        };
         unsigned char header_bytes[PART_BYTES];
     };
     unsigned char uses[SCOREBOARD_SLOTS]; /* enum slot_use; written by the master */
     struct slot_memory slots[SCOREBOARD_SLOTS];
+    struct total_row totals[SCOREBOARD_TOTALS]; /* written by the master */
 };
 
 _Static_assert(sizeof(struct board_header) == 40, "docs/protocols/scoreboard.md");
 _Static_assert(sizeof(struct master_part) == 216, "docs/protocols/scoreboard.md");
 _Static_assert(sizeof(struct job_row) == 160, "docs/protocols/scoreboard.md");
-_Static_assert(offsetof(struct child_part, histograms) == 96, "docs/protocols/scoreboard.md");
-_Static_assert(offsetof(struct child_part, rows_used) == 1056, "docs/protocols/scoreboard.md");
+_Static_assert(offsetof(struct child_part, histograms) == 112, "docs/protocols/scoreboard.md");
+_Static_assert(offsetof(struct child_part, rows_used) == 1072, "docs/protocols/scoreboard.md");
 _Static_assert(offsetof(struct child_part, rows) == ROWS_OFFSET, "docs/protocols/scoreboard.md");
 _Static_assert(offsetof(struct board_memory, slots) == 8192, "docs/protocols/scoreboard.md");
+_Static_assert(offsetof(struct board_memory, life) == 64, "docs/protocols/scoreboard.md");
+_Static_assert(offsetof(struct board_memory, sum) == 88, "docs/protocols/scoreboard.md");
+_Static_assert(offsetof(struct board_memory, totals) == 117448704, "docs/protocols/scoreboard.md");
+_Static_assert(sizeof(struct total_row) == 256, "docs/protocols/scoreboard.md");
 _Static_assert(sizeof(struct slot_memory) == 28672, "docs/protocols/scoreboard.md");
 _Static_assert(sizeof(struct slot_memory) % PART_BYTES == 0, "slots share no page");
 _Static_assert(sizeof(((struct master_part *)0)->uuid) >= UUID_TEXT_BYTES, "a uuid fits");
@@ -125,8 +163,19 @@ bool layout_copy_untorn(void *copy, const void *shared, size_t bytes, const uint
 /* Fills `room` bytes with the text, cut between characters, and NULs. */
 void layout_put_text(char *out, size_t room, const char *text, size_t len);
 
+struct scoreboard {
+    int fd;                      /* owned */
+    struct board_memory *memory; /* all of it, mapped */
+};
+
 /* Torn, when no better copy can be had: it is for people to look at. */
 void layout_read_master(const struct master_part *shared, struct scoreboard_master *out_master);
+
+/* totals.c: finishes a sum that an earlier master had begun. */
+void layout_finish_sum(struct board_memory *memory);
+/* Adds the counters of a taken slot to the totals of its queue and marks it as released, both or
+ * neither whenever this process is killed. */
+void layout_sum_up(struct board_memory *memory, int index);
 
 /* New sealed memory with its head written. Returns the descriptor (caller closes). */
 MUST_CHECK int layout_make(struct error *err);

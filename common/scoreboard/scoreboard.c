@@ -9,11 +9,6 @@
 #include "common/process/process_table.h"
 #include "common/scoreboard/layout.h"
 
-struct scoreboard {
-    int fd;                      /* owned */
-    struct board_memory *memory; /* all of it, mapped */
-};
-
 const char *scoreboard_state_name(enum scoreboard_state state)
 {
     static const char *const names[] = {
@@ -43,6 +38,7 @@ static int wrap(int fd, struct scoreboard **out_board, struct error *err)
         return error_set(err, code, "map the scoreboard: %s", strerror(-code));
     }
     board->fd = fd;
+    layout_finish_sum(board->memory);
     *out_board = board;
     return 0;
 }
@@ -171,11 +167,10 @@ void scoreboard_release(struct scoreboard *board, int index)
 
     if (board->memory->uses[index] != USE_TAKEN)
         return;
+    layout_sum_up(board->memory, index);
     word_store(&slot->master.state, SCOREBOARD_FREE);
-    if (!is_gone(&slot->master)) {
-        board->memory->uses[index] = USE_RELEASED;
+    if (!is_gone(&slot->master))
         return;
-    }
     empty(board, index);
     board->memory->uses[index] = USE_NONE;
 }

@@ -21,7 +21,7 @@
 #include "common/base/error.h"
 #include "common/base/uuid.h"
 
-#define SCOREBOARD_VERSION     1
+#define SCOREBOARD_VERSION     2
 #define SCOREBOARD_SLOTS       4096 /* children at once, draining ones included */
 #define SCOREBOARD_JOBS        128  /* running jobs that a slot shows; more are only counted */
 #define SCOREBOARD_BUCKETS     40 /* bucket n counts times of 2^(n-1) … 2^n - 1 us; 0: below 1 us */
@@ -73,9 +73,13 @@ enum scoreboard_counter {
     SCOREBOARD_RETRIED,    /* failed attempts that will be tried again */
     SCOREBOARD_LOST,       /* results dropped because the lock was lost */
     SCOREBOARD_GIVEN_BACK, /* put back without an attempt, by this process */
-    SCOREBOARD_WAITING,    /* wait + prioritized as of the last fetch */
-    SCOREBOARD_ACTIVE,     /* active, of all workers, as of the last fetch */
-    SCOREBOARD_CALLS,      /* settle-and-fetch calls answered */
+    SCOREBOARD_WAITING, /* jobs of the queue that could run (wait, paused, prioritized), as of … */
+    SCOREBOARD_ACTIVE,  /* active, of all workers, as of the last fetch */
+    SCOREBOARD_CALLS,   /* settle-and-fetch calls answered */
+    SCOREBOARD_OLDEST_AT_MS,    /* wall time at which the one that runs next was added; 0: none */
+    SCOREBOARD_WAITING_SEEN_MS, /* … clock_boot_ms() of the last fetch or renewal that told of them;
+                                   0: not yet. Of several processes of a queue the latest is right
+                                 */
     SCOREBOARD_COUNTER_COUNT
 };
 

@@ -4,15 +4,18 @@
 
 #include "common/base/exit_code.h"
 #include "common/base/json_text.h"
+#include "supervisor/cli/check_unit.h"
 #include "supervisor/cli/connect.h"
+#include "supervisor/cli/instance.h"
 #include "supervisor/cli/output.h"
+#include "supervisor/cli/overrides.h"
 
 #define OUTPUT_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
 struct check_values {
     const char *config, *list;
     struct cli_list set;
-    bool explain, effective, json;
+    bool explain, effective, unit, json;
 };
 
 static const struct cli_option options[] = {
@@ -45,6 +48,11 @@ static const struct cli_option options[] = {
       .at = offsetof(struct check_values, list),
       .help = "only names, one a line: queues of the file, settings that --set could\n"
               "change in it, or keys that there are" },
+    { .name = "unit",
+      .kind = CLI_FLAG,
+      .at = offsetof(struct check_values, unit),
+      .help = "also whether the systemd unit gives the configuration what it needs:\n"
+              "UNIT, or drover.service (of --instance NAME: drover@NAME.service)" },
     { .name = "json",
       .kind = CLI_FLAG,
       .at = offsetof(struct check_values, json),
@@ -53,6 +61,7 @@ static const struct cli_option options[] = {
 
 static const struct cli_operand operands[] = {
     { .name = "KEY", .value = CLI_VALUE_KEY, .with = "explain" },
+    { .name = "UNIT", .with = "unit" },
 };
 
 static int cli_check(int argc, char **argv);
@@ -62,14 +71,21 @@ const struct cli_command cli_check_command = {
     .summary = "checks the configuration: every mistake with its place, before droverd reads it",
     .usage = "drover check [-c FILE] [--set KEY=VALUE]... [--effective] [--json]\n"
              "drover check --list queues|settings|keys [-c FILE]\n"
+             "drover check --unit [-c FILE] [--set KEY=VALUE]... [--json] [UNIT]\n"
              "drover check --explain [KEY]",
-    .about = "Mistakes are printed as FILE:LINE:COLUMN: error: KEY: what is wrong.\n"
-             "Exit status: 0 when droverd would take it (warnings may be printed), 78 when not.",
+    .about =
+        "Mistakes are printed as FILE:LINE:COLUMN: error: KEY: what is wrong.\n"
+        "With --unit, what the unit lacks is printed as UNIT: error: DIRECTIVE: what and why;\n"
+        "`drover unit` prints the lines that put it right. A credential (cred:NAME) is the\n"
+        "service's alone and is not looked at.\n"
+        "Exit status: 0 when droverd would take it (warnings may be printed), 78 when not, 69\n"
+        "when there is no systemd or no such unit to look at.",
     .examples = "is the file right?\ndrover check\n"
                 "what would another value do?\ndrover check --set queues.mail.concurrency=50\n"
                 "where does a value come from?\ndrover check --effective | grep queues.mail\n"
                 "for each queue of the file\n"
                 "for queue in $(drover check --list queues); do drover status \"$queue\"; done\n"
+                "would the unit kill running jobs, or hide their files?\ndrover check --unit\n"
                 "what does a key mean? * stands for any name\n"
                 "drover check --explain 'queues.*.lock'\n",
     .options = options,
@@ -110,19 +126,6 @@ static bool is_list(const char *what)
            strcmp(what, "keys") == 0;
 }
 
-/* Splits KEY=VALUE in place; false when there is no '='. */
-static bool split_override(const char *given, struct config_override *out, char **out_key)
-{
-    const char *equals = strchr(given, '=');
-
-    if (!equals || equals == given)
-        return false;
-    *out_key = strndup(given, (size_t)(equals - given));
-    out->key = *out_key;
-    out->value = equals + 1;
-    return *out_key != NULL;
-}
-
 static void print_finding_json(const struct config_finding *finding, bool first, struct buf *out)
 {
     (void)buf_append_text(out, first ? "{" : ",{");
@@ -142,7 +145,7 @@ static void print_report_json(const char *file, const struct config_report *repo
 {
     (void)buf_append_char(out, '{');
     output_member_text(out, true, "file", file, strlen(file));
-    (void)buf_printf(out, ",\"ok\":%s", config ? "true" : "false");
+    (void)buf_printf(out, ",\"ok\":%s", config && report->errors == 0 ? "true" : "false");
     output_member_number(out, false, "errors", report->errors);
     output_member_number(out, false, "warnings", report->count - report->errors);
     (void)buf_append_text(out, ",\"findings\":[");
@@ -190,7 +193,7 @@ static int print_result(const struct check_values *values, const char *file,
         r = config_print_effective(config, out, &err);
     else if (values->json)
         print_report_json(file, report, config, out);
-    else if (config)
+    else if (config && report->errors == 0)
         print_summary(file, report, config, out);
     else
         (void)fprintf(stderr, "drover: %s: %zu error%s\n", file, report->errors,
@@ -200,22 +203,36 @@ static int print_result(const struct check_values *values, const char *file,
     return r;
 }
 
-static int check_file(const struct check_values *values, const struct config_override *overrides)
+/* What the unit lacks joins the findings about the file. */
+static int add_unit_findings(const struct check_values *values, const char *unit_given,
+                             const struct config *config, struct config_report *report)
 {
-    const char *file = values->config ? values->config : CLI_CONFIG_FILE;
+    char unit[INSTANCE_UNIT_BYTES];
+
+    if (!values->unit || !config)
+        return EXIT_CODE_OK;
+    return check_unit(unit_given ? unit_given : instance_unit(unit), config, report);
+}
+
+static int check_file(const struct check_values *values, const struct cli_overrides *overrides,
+                      const char *unit)
+{
+    const char *file = values->config ? values->config : instance_config_file();
     _cleanup_(config_freep) struct config *config = NULL;
     struct buf out = BUF_INIT(OUTPUT_BYTES_MAX);
     struct config_report report;
-    int r = config_load(file, overrides, values->set.count, &config, &report);
+    int r = config_inspect(file, overrides->rows, overrides->count, &config, &report);
     int code = EXIT_CODE_OK;
 
     if (r < 0 && report.count == 0) {
         output_error("read %s: %s", file, strerror(-r));
         code = EXIT_CODE_FAILED;
     } else {
-        if (print_result(values, file, &report, config, &out) < 0 || !output_flush(&out))
+        code = add_unit_findings(values, unit, config, &report);
+        if (code == EXIT_CODE_OK &&
+            (print_result(values, file, &report, config, &out) < 0 || !output_flush(&out)))
             code = EXIT_CODE_FAILED;
-        if (!config)
+        if (!config || (code == EXIT_CODE_OK && report.errors > 0))
             code = EXIT_CODE_CONFIG;
     }
     config_report_done(&report);
@@ -226,11 +243,10 @@ static int check_file(const struct check_values *values, const struct config_ove
 static int cli_check(int argc, char **argv)
 {
     struct check_values values = { 0 };
-    struct config_override overrides[ARRAY_SIZE(values.set.items)];
-    char *keys[ARRAY_SIZE(values.set.items)] = { NULL };
+    _cleanup_(cli_overrides_done) struct cli_overrides overrides = { 0 };
     _cleanup_(freep) const char **words = calloc((size_t)argc, sizeof(*words));
     size_t words_count = 0;
-    int code = EXIT_CODE_OK;
+    int code;
 
     if (!words)
         return EXIT_CODE_FAILED;
@@ -243,10 +259,12 @@ static int cli_check(int argc, char **argv)
     default:
         break;
     }
-    if (words_count > (values.explain ? 1 : 0))
+    if (values.explain && values.unit)
+        return cli_usage_error("check", "--explain and --unit are two questions; ask one");
+    if (words_count > (values.explain || values.unit ? 1 : 0))
         return cli_usage_error("check", "unexpected \"%s\"%s", words[words_count - 1],
                                values.explain ? "" : "; a file is named with -c");
-    if (values.list && (values.explain || values.effective || values.json))
+    if (values.list && (values.explain || values.effective || values.unit || values.json))
         return cli_usage_error("check", "--list prints names only: without other forms of output");
     if (values.list && !is_list(values.list))
         return cli_usage_error("check", "--list needs queues, settings or keys, not \"%s\"",
@@ -255,14 +273,7 @@ static int cli_check(int argc, char **argv)
         return list_keys();
     if (values.explain)
         return explain(words_count ? words[0] : NULL);
-    for (size_t i = 0; code == EXIT_CODE_OK && i < values.set.count; i++) {
-        if (!split_override(values.set.items[i], &overrides[i], &keys[i]))
-            code =
-                cli_usage_error("check", "--set needs KEY=VALUE, not \"%s\"", values.set.items[i]);
-    }
-    if (code == EXIT_CODE_OK)
-        code = check_file(&values, overrides);
-    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-        free(keys[i]);
-    return code;
+    code = cli_overrides_init(&overrides, "check", &values.set);
+    return code == EXIT_CODE_OK ? check_file(&values, &overrides, words_count ? words[0] : NULL)
+                                : code;
 }

@@ -13,6 +13,11 @@
 #define OPTIONS_MAX 32 /* of one command; asserted by tests */
 
 const struct cli_option cli_global_options[] = {
+    { .name = "instance",
+      .letter = 'i',
+      .kind = CLI_TEXT,
+      .arg = "NAME",
+      .help = "of several droverd on this host that of drover@NAME" },
     { .name = "help", .letter = 'h', .kind = CLI_FLAG, .help = "the list of commands" },
     { .name = "version", .kind = CLI_FLAG, .help = "the version" },
 };
@@ -248,7 +253,7 @@ void cli_print_help(const struct cli_command *command, struct buf *out)
 
 void cli_print_overview(struct buf *out)
 {
-    (void)buf_append_text(out, "Usage: drover COMMAND [OPTION…]\n"
+    (void)buf_append_text(out, "Usage: drover [--instance NAME] COMMAND [OPTION…]\n"
                                "       drover --help | --version\n\n"
                                "BullMQ job queues as a Linux system service: the command line.\n\n"
                                "Commands:\n");
@@ -259,7 +264,8 @@ void cli_print_overview(struct buf *out)
         "\nEvery command explains itself: drover COMMAND --help.\n"
         "Which Redis: from the queue's entry in /etc/drover/drover.yaml (-c FILE for another),\n"
         "or --redis URL --prefix PREFIX. Which droverd (ps, reload, scale): from `control` in the\n"
-        "same file, or --socket PATH.\n");
+        "same file, or --socket PATH. --instance NAME (-i NAME, or DROVER_INSTANCE) means\n"
+        "drover@NAME: /etc/drover/NAME/drover.yaml and its droverd.\n");
 }
 
 /* ---- manual page ---- */
@@ -344,11 +350,16 @@ void cli_print_manual(struct buf *out)
         out, ".\\\" Made from the tables of supervisor/cli by drover-manual.\n"
              ".TH DROVER 1 \"\" \"drover " DROVER_VERSION "\" \"drover\"\n"
              ".SH NAME\ndrover \\- BullMQ job queues as a Linux system service\n"
-             ".SH SYNOPSIS\n.B drover\n.I COMMAND\n[\\fIOPTION\\fR...]\n"
+             ".SH SYNOPSIS\n.B drover\n[\\fB\\-\\-instance\\fR \\fINAME\\fR]\n.I "
+             "COMMAND\n[\\fIOPTION\\fR...]\n"
              ".SH DESCRIPTION\n"
              "Looks at and steers the queues that\n.BR droverd (8)\nruns, and adds jobs. "
              "Options and other words may stand in any order; after\n.B \\-\\-\n"
              "nothing is an option.\n"
+             ".PP\n.B \\-\\-instance\n(or\n.BR \\-i )\n.I NAME\nbefore the command means "
+             "one of several droverd on a host:\n.IR drover@NAME.service ,\n"
+             "with the configuration\n.I /etc/drover/NAME/drover.yaml\nand the socket\n"
+             ".IR /run/drover\\-NAME/control .\n"
              ".SH COMMANDS\n");
     for (size_t i = 0; i < cli_commands_count; i++)
         roff_command(cli_commands[i], out);
@@ -362,6 +373,7 @@ void cli_print_manual(struct buf *out)
              ".SH ENVIRONMENT\n"
              ".TP\n.B DROVER_CONTROL\nControl socket of droverd, unless \\-\\-socket is given.\n"
              ".TP\n.B DROVER_REDIS_PASSWORD\nPassword for \\-\\-redis.\n"
+             ".TP\n.B DROVER_INSTANCE\nThe instance, unless \\-\\-instance is given.\n"
              ".SH FILES\n.I /etc/drover/drover.yaml\n.br\n"
              ".I /run/drover/control\n"
              ".SH SEE ALSO\n.BR drover.yaml (5),\n.BR droverd (8)\n");

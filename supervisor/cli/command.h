@@ -79,7 +79,8 @@ struct cli_command {
 extern const struct cli_command *const cli_commands[];
 extern const size_t cli_commands_count;
 extern const struct cli_command cli_add_command, cli_check_command, cli_dev_command,
-    cli_job_command, cli_ps_command, cli_reload_command, cli_scale_command, cli_status_command;
+    cli_job_command, cli_ps_command, cli_reload_command, cli_scale_command, cli_status_command,
+    cli_unit_command;
 
 /* What may stand before a command; main.c reads them. */
 extern const struct cli_option cli_global_options[];

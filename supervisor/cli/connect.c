@@ -8,6 +8,7 @@
 #include "common/base/exit_code.h"
 #include "common/base/fd.h"
 #include "common/base/text.h"
+#include "supervisor/cli/instance.h"
 #include "supervisor/cli/output.h"
 
 #define PASSWORD_BYTES_MAX ((size_t)4096)
@@ -100,7 +101,7 @@ static int use_url(struct cli_target *target, const char *command, const struct 
 
 int cli_target_init(struct cli_target *target, const char *command, const struct cli_where *where)
 {
-    const char *file = where->config ? where->config : CLI_CONFIG_FILE;
+    const char *file = where->config ? where->config : instance_config_file();
 
     *target = (struct cli_target){ 0 };
     /* hiredis writes with write(2): a server that goes away must not end us. */

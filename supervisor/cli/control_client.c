@@ -14,6 +14,7 @@
 #include "common/base/text.h"
 #include "common/base/units.h"
 #include "supervisor/cli/connect.h"
+#include "supervisor/cli/instance.h"
 #include "supervisor/cli/output.h"
 
 #define PROTOCOL_VERSION 1
@@ -32,7 +33,7 @@ static char *path_of_configuration(const char *file)
 
     if (access(file, R_OK) < 0)
         return NULL;
-    if (config_load(file, NULL, 0, &config, &report) == 0 && config->control_path)
+    if (config_inspect(file, NULL, 0, &config, &report) == 0 && config->control_path)
         path = strdup(config->control_path);
     config_report_done(&report);
     config_free(config);
@@ -66,6 +67,9 @@ int control_client_init(struct control_client *client, const char *socket, const
     } else if (given && *given) {
         client->path = strdup(given);
         client->from = strdup("DROVER_CONTROL");
+    } else if (!config && instance_name()) {
+        client->path = strdup(instance_socket());
+        client->from = text_format("of instance %s", instance_name());
     } else {
         find_in_configuration(client, config);
     }
@@ -108,8 +112,12 @@ static int tell_denied(const struct control_client *client, struct error *err)
 
 static int tell_unreachable(const struct control_client *client, int code, struct error *err)
 {
-    static const char way_out[] = "start it (systemctl start drover), or say where its socket is "
-                                  "(--socket PATH, or -c FILE with its configuration)";
+    char way_out[160 + INSTANCE_UNIT_BYTES], unit[INSTANCE_UNIT_BYTES];
+
+    (void)snprintf(way_out, sizeof(way_out),
+                   "start it (systemctl start %s), or say where its socket is (--socket PATH, or "
+                   "-c FILE with its configuration)",
+                   instance_unit(unit));
 
     switch (code) {
     case EACCES:
@@ -293,6 +301,8 @@ int control_client_call(const struct control_call *call, json_t **out_end)
                                out_end, &err);
     else
         json_decref(call->request);
+    if (r >= 0 && call->and_then && json_is_true(json_object_get(*out_end, "ok")))
+        call->and_then(&client, call->arg);
     control_client_done(&client);
     if (r >= 0)
         return 0;

@@ -28,7 +28,8 @@ struct control_client {
     uint64_t timeout_ms;
 };
 
-/* Finds the socket: `socket` (--socket), DROVER_CONTROL, `control` of the configuration `config`
+/* Finds the socket: `socket` (--socket), DROVER_CONTROL, the instance's (instance.h), `control` of
+ * the configuration `config`
  * (-c; NULL: the usual file) when that loads, the built-in path. A broken file is no obstacle: a
  * reload that would tell what is wrong with it must find droverd. Ends with control_client_done
  * always. */
@@ -55,6 +56,8 @@ struct control_call {
     json_t *request;             /* taken */
     uint64_t timeout_ms;
     control_row_cb *on_row;
+    /* After an end that is `ok`, while the connection is there: to ask for more. May be NULL. */
+    void (*and_then)(struct control_client *client, void *arg);
     void *arg;
 };
 /* 0 and an end (new), which may be one of failure; or an exit code. */

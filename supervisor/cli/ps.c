@@ -9,6 +9,7 @@
 #include "common/base/fd.h"
 #include "supervisor/cli/control_client.h"
 #include "supervisor/cli/output.h"
+#include "supervisor/cli/totals.h"
 
 #define OUTPUT_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
@@ -49,7 +50,9 @@ const struct cli_command cli_ps_command = {
         "Without --cluster droverd of this host is asked; root, its own user and members of\n"
         "its socket's group may. BUSY is the jobs at work and most that may be; DONE, FAILED\n"
         "(for good) and RETRIED count since the process started; WAITING is the queue's, as of\n"
-        "the last fetch. Processes that died stay listed below until what they ran is given\n"
+        "the last look. TOTALS also count the processes that are gone, and over restarts of\n"
+        "the service where systemd keeps the scoreboard. Processes that died stay listed below "
+        "until what they ran is given\n"
         "back.\n"
         "\n"
         "With --cluster the registry in Redis is read: every process of drover that has neither\n"
@@ -71,6 +74,7 @@ struct ps {
     const char **names; /* asked for; none: all */
     size_t names_count;
     json_t *processes, *recoveries; /* arrays */
+    struct totals totals;
     bool no_memory;
 };
 
@@ -122,6 +126,13 @@ static void on_row(json_t *row, void *arg)
     ps->no_memory = ps->no_memory || r < 0;
 }
 
+static void ask_totals(struct control_client *client, void *arg)
+{
+    struct ps *ps = arg;
+
+    totals_ask(client, ps->names, ps->names_count, &ps->totals);
+}
+
 static int look_at_host(struct ps *ps)
 {
     const struct control_call call = { .socket = ps->values->socket,
@@ -129,6 +140,7 @@ static int look_at_host(struct ps *ps)
                                        .request = json_pack("{s:s}", "verb", "ps"),
                                        .timeout_ms = CLI_ANSWER_MS,
                                        .on_row = on_row,
+                                       .and_then = ask_totals,
                                        .arg = ps };
     json_t *end = NULL;
     int code = control_client_call(&call, &end);
@@ -153,6 +165,7 @@ static void print_host(const struct ps *ps, struct buf *out)
         (void)buf_append_char(out, '\n');
         ps_print_recoveries(ps->recoveries, out);
     }
+    totals_print(&ps->totals, out);
 }
 
 /* ---- all hosts ---- */
@@ -184,8 +197,10 @@ static void print_json(const struct ps *ps, struct buf *out)
         json_pack("{s:I, s:O}", "at_ms", (json_int_t)clock_wall_ms(), "processes", ps->processes);
     char *text;
 
-    if (!ps->values->cluster && all)
+    if (!ps->values->cluster && all) {
         (void)json_object_set(all, "recoveries", ps->recoveries); /* no memory: dumps fails, too */
+        totals_add_json(&ps->totals, all);
+    }
     text = all ? json_dumps(all, JSON_COMPACT) : NULL;
     (void)buf_append_text(out, text ? text : "");
     (void)buf_append_char(out, '\n');
@@ -250,5 +265,6 @@ static int cli_ps(int argc, char **argv)
         code = ps.processes && ps.recoveries ? run(&ps) : EXIT_CODE_FAILED;
     json_decref(ps.processes);
     json_decref(ps.recoveries);
+    totals_done(&ps.totals);
     return code;
 }

@@ -10,6 +10,7 @@
 #include "supervisor/cli/control_client.h"
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/queues.h"
+#include "supervisor/cli/totals.h"
 
 #define OUTPUT_BYTES_MAX  ((size_t)16 * 1024 * 1024)
 #define WATCH_EVERY_MS    1000
@@ -59,7 +60,8 @@ const struct cli_command cli_status_command = {
         "PRIORITIZED waits too, after it. OLDEST is the age of the job that runs next.\n"
         "WORKERS are connections of worker processes, stock BullMQ ones included.\n"
         "Where droverd of this host lets us look, its processes that are not yet recovered are\n"
-        "listed: dead, and the jobs that they ran are not given back.",
+        "listed: dead, and the jobs that they ran are not given back. So are the totals of what\n"
+        "its processes have done; COMPLETED and FAILED above are what Redis keeps.",
     .examples = "all queues of the configuration\ndrover status\n"
                 "one of them, all the time\ndrover status mail --watch\n"
                 "every queue of a Redis\ndrover status --redis redis://localhost:6379\n"
@@ -218,7 +220,7 @@ static void on_master_row(json_t *row, void *arg)
 
 /* The dead whose jobs are not given back yet, an array (new). NULL when no droverd of this host
  * lets us look: the queues are there all the same, so nothing is said of it. */
-static json_t *look_at_master(const struct status *status)
+static json_t *look_at_master(const struct status *status, struct totals *out_totals)
 {
     const struct cli_where *where = &status->values->where;
     struct control_client client;
@@ -234,6 +236,8 @@ static json_t *look_at_master(const struct status *status)
         json_decref(recoveries);
         recoveries = NULL;
     }
+    if (recoveries)
+        totals_ask(&client, status->names, status->names_count, out_totals);
     control_client_done(&client);
     json_decref(end);
     return recoveries;
@@ -266,6 +270,22 @@ static void print_recoveries_json(const json_t *recoveries, struct buf *out)
 
     (void)buf_printf(out, ",\"recoveries\":%s", text ? text : "null");
     free(text);
+}
+
+static void print_totals_json(const struct totals *totals, struct buf *out)
+{
+    json_t *object = json_object();
+    char *text = NULL;
+
+    if (object) {
+        totals_add_json(totals, object);
+        text = json_dumps(object, JSON_COMPACT);
+    }
+    if (text) /* its members, without the braces */
+        (void)buf_printf(out, ",%.*s", (int)strlen(text) - 2, text + 1);
+    out->failed = out->failed || !text;
+    free(text);
+    json_decref(object);
 }
 
 /* ---- all queues ---- */
@@ -302,13 +322,15 @@ static void start_table(struct status *status)
 static bool print_look(struct status *status)
 {
     struct buf out = BUF_INIT(OUTPUT_BYTES_MAX);
-    json_t *recoveries = look_at_master(status);
+    struct totals totals = { 0 };
+    json_t *recoveries = look_at_master(status, &totals);
     bool good;
 
     if (status->values->json) {
         (void)buf_printf(&out, "{\"at_ms\":%" PRIu64 ",\"queues\":[%s]", clock_wall_ms(),
                          buf_text(&status->json));
         print_recoveries_json(recoveries, &out);
+        print_totals_json(&totals, &out);
         (void)buf_append_text(&out, "}\n");
     } else {
         if (status->values->watch && isatty(STDOUT_FILENO))
@@ -317,10 +339,12 @@ static bool print_look(struct status *status)
         if (status->rows == 0)
             (void)buf_append_text(&out, "no queue here yet\n");
         print_recoveries(recoveries, &out);
+        totals_print(&totals, &out);
     }
     good = output_flush(&out);
     buf_done(&out);
     json_decref(recoveries);
+    totals_done(&totals);
     return good;
 }
 

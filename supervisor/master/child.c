@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -16,7 +18,8 @@
 /* A process title is cut to the bytes of the argument list (libuv), so the list is made longer by
  * an operand that the worker ignores. */
 #define TITLE_ROOM_BYTES 200
-#define NUMBER_BYTES     16
+#define NUMBER_BYTES     24
+#define GROUPS_BYTES     (CONFIG_GROUPS_MAX * 11 + 1)
 
 /* What systemd gives to the master alone. */
 static const struct {
@@ -41,23 +44,52 @@ static bool is_master_only(const char *assignment)
     return false;
 }
 
-/* Pointers into environ, NULL-terminated; NULL on no memory. */
-static char **scrubbed_environment(void)
+/* What says who somebody is: another user gets his own. */
+static const char *const of_user[] = { "HOME=", "USER=", "LOGNAME=", "SHELL=", "MAIL=" };
+
+static bool says_user(const char *assignment)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(of_user); i++) {
+        if (strncmp(assignment, of_user[i], strlen(of_user[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The environment of a child: pointers into environ, and what is made for its user. */
+struct environment {
+    char **rows;                    /* NULL-terminated; the list is owned, most texts are not */
+    char *home, *user, *login_name; /* owned; NULL without a user */
+};
+
+static void environment_done(struct environment *environment)
+{
+    free(environment->rows);
+    free(environment->home);
+    free(environment->user);
+    free(environment->login_name);
+}
+
+static int make_environment(const struct config_user *user, struct environment *out)
 {
     size_t count = 0;
-    char **scrubbed;
 
     while (environ[count])
         count++;
-    scrubbed = calloc(count + 1, sizeof *scrubbed);
-    if (!scrubbed)
-        return NULL;
+    out->rows = calloc(count + 4, sizeof *out->rows);
+    if (!out->rows)
+        return -ENOMEM;
     count = 0;
     for (char **entry = environ; *entry; entry++) {
-        if (!is_master_only(*entry))
-            scrubbed[count++] = *entry;
+        if (!is_master_only(*entry) && !(user && says_user(*entry)))
+            out->rows[count++] = *entry;
     }
-    return scrubbed;
+    if (!user)
+        return 0;
+    out->rows[count++] = out->home = text_format("HOME=%s", user->home);
+    out->rows[count++] = out->user = text_format("USER=%s", user->name);
+    out->rows[count] = out->login_name = text_format("LOGNAME=%s", user->name);
+    return out->home && out->user && out->login_name ? 0 : -ENOMEM;
 }
 
 /* ---- what the child does */
@@ -173,29 +205,62 @@ static int spawn(struct child *child, const struct child_plan *plan, int channel
     return result;
 }
 
+/* "1,2,3" */
+static int print_groups(const struct config_user *user, struct buf *out)
+{
+    for (size_t i = 0; i < user->groups_count; i++)
+        (void)buf_printf(out, "%s%" PRIu32, i ? "," : "", user->groups[i]);
+    return out->failed ? -ENOMEM : 0;
+}
+
+static void add_text(const char **argv, size_t *count, const char *name, const char *value)
+{
+    argv[(*count)++] = name;
+    argv[(*count)++] = value;
+}
+
+/* Number `value` as the argument after `name`; `storage` holds it. */
+static void add_number(const char **argv, size_t *count, const char *name, uint64_t value,
+                       char storage[NUMBER_BYTES])
+{
+    (void)snprintf(storage, NUMBER_BYTES, "%" PRIu64, value);
+    add_text(argv, count, name, storage);
+}
+
+#define ARGUMENTS_MAX 32
+
 static int start_process(struct child *child, const struct child_plan *plan, int channel_fd,
                          struct error *err)
 {
-    _cleanup_(freep) char **environment = scrubbed_environment();
-    char slot[NUMBER_BYTES], concurrency[NUMBER_BYTES], generation[NUMBER_BYTES],
-        board[NUMBER_BYTES];
-    char title_room[TITLE_ROOM_BYTES + 1];
-    const char *argv[] = { "drover-worker", "--queue",   plan->queue,    "--slot",   slot,
-                           "--uuid",        child->uuid, "--generation", generation, "--slots",
-                           concurrency,     "--board",   board,          "--master", plan->master,
-                           title_room,      NULL };
-    int result;
+    _cleanup_(environment_done) struct environment environment = { 0 };
+    _cleanup_(buf_done) struct buf groups = BUF_INIT(GROUPS_BYTES);
+    char numbers[7][NUMBER_BYTES], title_room[TITLE_ROOM_BYTES + 1];
+    const char *argv[ARGUMENTS_MAX] = { "drover-worker", "--queue", plan->queue };
+    size_t count = 3;
+    int result = make_environment(plan->user, &environment);
 
-    if (!environment)
-        return error_set(err, -ENOMEM, "no memory to start %s", plan->program);
+    if (result == 0 && plan->user)
+        result = print_groups(plan->user, &groups);
+    if (result < 0)
+        return error_set(err, result, "no memory to start %s", plan->program);
+    add_number(argv, &count, "--slot", plan->slot, numbers[0]);
+    add_text(argv, &count, "--uuid", child->uuid);
+    add_number(argv, &count, "--generation", plan->generation, numbers[1]);
+    add_number(argv, &count, "--slots", plan->concurrency, numbers[2]);
+    add_number(argv, &count, "--board", (uint64_t)plan->board_slot, numbers[3]);
+    add_text(argv, &count, "--master", plan->master);
+    if (plan->keep)
+        add_number(argv, &count, "--keep", plan->keep, numbers[4]);
+    if (plan->user) {
+        add_number(argv, &count, "--user", plan->user->uid, numbers[5]);
+        add_number(argv, &count, "--group", plan->user->gid, numbers[6]);
+        add_text(argv, &count, "--groups", buf_text(&groups));
+    }
     memset(title_room, '.', TITLE_ROOM_BYTES);
     title_room[TITLE_ROOM_BYTES] = '\0';
-    (void)snprintf(slot, sizeof slot, "%u", plan->slot);
-    (void)snprintf(concurrency, sizeof concurrency, "%u", plan->concurrency);
-    (void)snprintf(generation, sizeof generation, "%u", plan->generation);
-    (void)snprintf(board, sizeof board, "%d", plan->board_slot);
+    argv[count] = title_room; /* and NULL after it */
     /* The const is lost by the interface only: posix_spawn changes no argument. */
-    result = spawn(child, plan, channel_fd, (char **)(uintptr_t)argv, environment);
+    result = spawn(child, plan, channel_fd, (char **)(uintptr_t)argv, environment.rows);
     if (result != 0)
         return error_set(err, -result, "start %s: %s", plan->program, strerror(result));
     return 0;

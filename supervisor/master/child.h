@@ -12,18 +12,21 @@
 #include "common/base/error.h"
 #include "common/base/uuid.h"
 #include "common/channel/channel.h"
+#include "common/config/config.h"
 
 /* What a worker is started with. All borrowed. */
 struct child_plan {
     const char *program; /* absolute path of drover-worker */
     const char *queue;
-    const char *uuid;         /* of this spawn */
-    const char *master;       /* uuid of this run of the master */
-    unsigned int slot;        /* index in its pool */
-    unsigned int concurrency; /* jobs at once in this process, >= 1 */
-    unsigned int generation;  /* of the configuration, from 1 */
-    int config_fd;            /* sealed memory */
-    int board_fd, board_slot; /* scoreboard, and its slot in it */
+    const char *uuid;               /* of this spawn */
+    const char *master;             /* uuid of this run of the master */
+    unsigned int slot;              /* index in its pool */
+    unsigned int concurrency;       /* jobs at once in this process, >= 1 */
+    unsigned int generation;        /* of the configuration, from 1 */
+    int config_fd;                  /* sealed memory */
+    int board_fd, board_slot;       /* scoreboard, and its slot in it */
+    const struct config_user *user; /* whom it becomes; NULL: it stays what we are */
+    uint64_t keep;                  /* capabilities that it keeps (needs.h) */
     /* A frame that answers CHANNEL_RECOVER; only notes it down. */
     void (*on_recovered)(const struct channel_recovered *recovered, void *arg);
     void *arg;

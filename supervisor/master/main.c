@@ -11,6 +11,8 @@
 #include "common/base/program_path.h"
 #include "common/base/undumpable.h"
 #include "common/config/config.h"
+#include "supervisor/master/needs.h"
+#include "supervisor/master/store.h"
 #include "supervisor/master/supervisor.h"
 
 #define DEFAULT_FILE  "/etc/drover/drover.yaml"
@@ -120,6 +122,11 @@ static int load(const struct command_line *line, struct config **out_config)
     int result =
         config_load(line->file, line->overrides, line->overrides_count, out_config, &report);
 
+    /* --check is about the file: whoever asks is not who will run it. */
+    if (result == 0 && !line->check)
+        result = needs_check(*out_config, &report);
+    if (result < 0)
+        config_free(TAKE_PTR(*out_config));
     print_findings(&report);
     if (result < 0)
         (void)fprintf(stderr, "droverd: %s: %zu error%s, nothing was started\n", line->file,
@@ -156,12 +163,14 @@ static int run(const struct supervisor_options *options, struct config *config)
 }
 
 /* Takes the configuration. */
-static int prepare_and_run(const struct command_line *line, struct config *config)
+static int prepare_and_run(const struct command_line *line, struct store_passed *passed,
+                           struct config *config)
 {
     _cleanup_(freep) char *worker_path = NULL;
     struct supervisor_options options = { .file = line->file,
                                           .overrides = line->overrides,
-                                          .overrides_count = line->overrides_count };
+                                          .overrides_count = line->overrides_count,
+                                          .passed = passed };
     struct error err = { 0 };
 
     log_open(STDERR_FILENO, (enum log_format)config->log_format, (enum log_level)config->log_level);
@@ -178,18 +187,20 @@ static int prepare_and_run(const struct command_line *line, struct config *confi
 int main(int argc, char **argv)
 {
     struct command_line line;
+    struct store_passed passed;
     struct config *config = NULL;
     int exit_code = parse_command_line(argc, argv, &line);
 
     if (exit_code >= 0)
         return exit_code;
+    store_take(&passed);                /* while the numbers are still those that were passed */
     fd_cloexec_from(STDERR_FILENO + 1); /* what we inherited must not reach handlers */
     (void)signal(SIGPIPE, SIG_IGN);     /* a reader that left is an error of write, not our end */
     undumpable_begin();                 /* before a secret is read */
     if (load(&line, &config) < 0)
         return EXIT_CODE_CONFIG;
     if (!line.check)
-        return prepare_and_run(&line, config);
+        return prepare_and_run(&line, &passed, config);
     config_free(config);
     return EXIT_CODE_OK;
 }

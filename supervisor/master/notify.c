@@ -1,23 +1,55 @@
 #include "supervisor/master/notify.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
 #include "common/base/log.h"
 
-static void tell(const char *text)
-{
-    int result = sd_notify(0, text);
+static char last_status[NOTIFY_STATUS_BYTES];
 
-    if (result < 0)
-        log_warn("systemd.not_told", LOG_STR("error", strerror(-result)), LOG_STR("message", text));
+bool notify_is_on(void)
+{
+    const char *socket = getenv("NOTIFY_SOCKET");
+
+    return socket && *socket;
 }
 
-void notify_ready(void)
+/* Most of these are repeated, and so would a failure be: it is said once. */
+static void note_result(int result, const char *message)
 {
-    tell("READY=1");
+    static bool failed;
+
+    if (result < 0 && !failed)
+        log_warn("systemd.not_told", LOG_STR("error", strerror(-result)),
+                 LOG_STR("message", message));
+    failed = result < 0;
+}
+
+static void tell(const char *message)
+{
+    note_result(sd_notify(0, message), message);
+}
+
+/* One line, whatever a name in it holds. */
+static void take_status(const char *text)
+{
+    (void)snprintf(last_status, sizeof last_status, "%s", text);
+    for (char *at = last_status; *at; at++) {
+        if ((unsigned char)*at < ' ')
+            *at = ' ';
+    }
+}
+
+void notify_ready(const char *status)
+{
+    char message[NOTIFY_STATUS_BYTES + 32];
+
+    take_status(status);
+    (void)snprintf(message, sizeof message, "READY=1\nSTATUS=%s", last_status);
+    tell(message);
 }
 
 /* systemd wants to know when the reload began on CLOCK_MONOTONIC, so that it can tell a late
@@ -41,13 +73,13 @@ void notify_stopping(void)
 
 void notify_status(const char *text)
 {
-    static char last[256];
-    char message[sizeof last + 8];
+    char before[NOTIFY_STATUS_BYTES], message[NOTIFY_STATUS_BYTES + 8];
 
-    if (strcmp(last, text) == 0)
+    memcpy(before, last_status, sizeof before);
+    take_status(text);
+    if (strcmp(before, last_status) == 0)
         return;
-    (void)snprintf(last, sizeof last, "%s", text);
-    (void)snprintf(message, sizeof message, "STATUS=%s", last);
+    (void)snprintf(message, sizeof message, "STATUS=%s", last_status);
     tell(message);
 }
 
@@ -57,5 +89,28 @@ void notify_extend(uint64_t more_ms)
 
     (void)snprintf(message, sizeof message, "EXTEND_TIMEOUT_USEC=%llu",
                    (unsigned long long)more_ms * 1000);
+    tell(message);
+}
+
+void notify_watchdog(void)
+{
+    tell("WATCHDOG=1");
+}
+
+void notify_store(int fd, const char *name)
+{
+    char message[128];
+    int fds[] = { fd };
+
+    /* FDPOLL=0: what is polled and found hung up is dropped; memory cannot even be polled. */
+    (void)snprintf(message, sizeof message, "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
+    note_result(sd_pid_notify_with_fds(0, /* unset_environment= */ 0, message, fds, 1), message);
+}
+
+void notify_forget(const char *name)
+{
+    char message[128];
+
+    (void)snprintf(message, sizeof message, "FDSTOREREMOVE=1\nFDNAME=%s", name);
     tell(message);
 }

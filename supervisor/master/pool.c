@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/scoreboard/totals.h"
 
 #define RESTART_JITTER   0.2
 #define PENDING_SLACK_MS 1000 /* on top of the start timeout, for a second try */
@@ -225,6 +226,15 @@ static struct size size_of(const struct pool *pool, const struct generation *gen
                           .scaled = scaled };
 }
 
+/* Nothing depends on them. */
+static void hold_totals(const struct pool *pool)
+{
+    struct error err = { 0 };
+
+    if (scoreboard_hold_totals(pool->context->board, pool->queue, &err) < 0)
+        log_warn("totals.full", LOG_STR("queue", pool->queue), LOG_STR("why", err.text));
+}
+
 int pool_new(struct slot_context *context, struct generation *generation, const char *queue,
              struct pool **out_pool, struct error *err)
 {
@@ -248,6 +258,7 @@ int pool_new(struct slot_context *context, struct generation *generation, const 
         return result;
     }
     expect(pool, POOL_STARTED);
+    hold_totals(pool);
     log_info("pool.started", LOG_STR("queue", queue), LOG_UINT("workers", pool->processes),
              LOG_UINT("concurrency", pool->concurrency),
              LOG_UINT("generation", generation->number));
@@ -261,6 +272,7 @@ void pool_free(struct pool *pool)
         return;
     for (size_t i = 0; i < pool->count; i++)
         free_slot(pool->places[i].slot);
+    scoreboard_let_go_totals(pool->context->board, pool->queue);
     free(pool->places);
     generation_unref(pool->generation);
     generation_unref(pool->next);

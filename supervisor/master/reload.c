@@ -9,6 +9,7 @@
 #include "common/base/exit_code.h"
 #include "common/base/log.h"
 #include "common/config/diff.h"
+#include "supervisor/master/needs.h"
 #include "supervisor/master/notify.h"
 #include "supervisor/master/supervisor_state.h"
 
@@ -120,13 +121,6 @@ static void forget_file(struct reload *reload)
     reload->report = (struct config_report){ 0 };
 }
 
-/* systemd hears of it before those who asked do: who looks then must find it over. */
-static void tell_systemd(const struct supervisor *supervisor)
-{
-    if (supervisor->phase == PHASE_RUNNING)
-        notify_ready();
-}
-
 static void end_reload(struct supervisor *supervisor)
 {
     supervisor->reload.phase = RELOAD_IDLE;
@@ -142,7 +136,8 @@ static void refuse(struct supervisor *supervisor, const char *why)
     log_findings(&reload->report);
     log_error("reload.refused", LOG_STR("file", supervisor->options.file), LOG_STR("why", why),
               LOG_UINT("errors", errors), LOG_UINT("generation", supervisor->generation->number));
-    tell_systemd(supervisor);
+    reload->phase = RELOAD_IDLE;
+    service_tell_ready(supervisor);
     fail_askers(reload, supervisor, EXIT_CODE_FAILED, why);
     end_reload(supervisor);
 }
@@ -180,8 +175,8 @@ static void finish(struct supervisor *supervisor)
     for (size_t i = 0; i < count; i++)
         ends[i] = end_json(supervisor);
     reload->askers_count = 0;
-    tell_systemd(supervisor);
     end_reload(supervisor);
+    service_tell_ready(supervisor);
     for (size_t i = 0; i < count; i++) {
         if (failed == 0)
             control_request_end(askers[i], ends[i]);
@@ -306,6 +301,7 @@ static void apply(struct supervisor *supervisor, const struct config_diff *diff,
     struct reload *reload = &supervisor->reload;
 
     take_top(supervisor, to->config);
+    supervisor_warn_of_root(to->config);
     for (size_t i = 0; i < diff->queues_count; i++) {
         struct error err = { 0 };
         struct reload_row *row = NULL;
@@ -379,6 +375,10 @@ static void read_file(uv_work_t *work)
 
     reload->result = config_load(options->file, options->overrides, options->overrides_count,
                                  &reload->loaded, &reload->report);
+    if (reload->result == 0)
+        reload->result = needs_check(reload->loaded, &reload->report);
+    if (reload->result < 0)
+        config_free(TAKE_PTR(reload->loaded));
 }
 
 static void on_read(uv_work_t *work, int status)
@@ -454,7 +454,7 @@ void reload_step(struct supervisor *supervisor)
     /* The pools of the first start are given their time first, so that each change is judged by
      * itself. */
     if (reload->phase == RELOAD_IDLE && reload->asked && supervisor->phase == PHASE_RUNNING &&
-        supervisor->told_ready)
+        supervisor->service.told_ready)
         begin(supervisor);
 }
 

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/process/process_table.h"
+#include "supervisor/master/needs.h"
 #include "supervisor/master/recoveries.h"
 #include "supervisor/master/slot_parts.h"
 
@@ -264,6 +265,8 @@ static int start_child(struct slot *slot, struct error *err)
         .generation = slot->generation->number,
         .config_fd = slot->generation->config_fd,
         .board_fd = scoreboard_fd(context->board),
+        .user = slot->generation->config->user,
+        .keep = needs_of_workers(slot->generation->config, slot->config),
         .on_recovered = on_recovered,
         .arg = slot,
     };

@@ -90,9 +90,10 @@ struct slot {
     struct child *child;                      /* NULL unless a process is there */
     unsigned int child_generation;            /* number of what the child was started with */
     int board_slot;                           /* in the scoreboard; -1 none */
-    const char *kill_why;  /* static text: why this child was killed; NULL: it was not */
-    bool asked_to_leave;   /* it was told to drain or stop */
-    bool start_bounds;     /* draining: the deadline is that of its start */
+    const char *kill_why;   /* static text: why this child was killed; NULL: it was not */
+    uint64_t gone_since_ms; /* its process has ended, first seen then; 0: lives (watchdog.h) */
+    bool asked_to_leave;    /* it was told to drain or stop */
+    bool start_bounds;      /* draining: the deadline is that of its start */
     bool channel_lost;     /* serving, draining: its channel's end was seen; the deadline says it */
     bool outcome_known;    /* was ready or dead once: what the start of the service waits for */
     bool ever_ready;       /* a child of this slot has said ready */

@@ -6,6 +6,7 @@
 #include "common/base/exit_code.h"
 #include "common/base/log.h"
 #include "common/process/process_table.h"
+#include "common/scoreboard/totals.h"
 #include "supervisor/master/recoveries.h"
 #include "supervisor/master/slot_parts.h"
 
@@ -45,7 +46,10 @@ static void note_death(struct slot *slot)
     /* One that refuses its configuration before it is ready has fetched nothing. */
     slot->died_owing = !clean && !fenced && !(slot->died_final && slot->died_early);
     slot->died_counted = slot->died_owing && !slot->asked_to_leave && !slot->kill_why;
+    if (slot->died_owing)
+        scoreboard_count_death(slot->context->board, slot->queue);
     slot->died_us = child->exited_us;
+    slot->gone_since_ms = 0;
     (void)snprintf(slot->last_uuid, sizeof slot->last_uuid, "%s", child->uuid);
     (void)snprintf(slot->last_cause, sizeof slot->last_cause, "%s",
                    process_cause(child->exit_status, child->term_signal, cause));

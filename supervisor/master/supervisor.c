@@ -10,19 +10,14 @@
 #include "common/base/exit_code.h"
 #include "common/base/log.h"
 #include "common/process/process_table.h"
-#include "supervisor/master/notify.h"
+#include "supervisor/master/needs.h"
+#include "supervisor/master/store.h"
 #include "supervisor/master/supervisor_state.h"
 
-#define SPAWNS_PER_TURN  4
-#define STOP_GRACE_MS    7000 /* a worker needs at most 6.5 s (workers/worker/worker.c) */
-#define DRAIN_MARGIN_MS  6000
-#define KILL_AGAIN_MS    5000
-#define SWEEP_TIMEOUT_MS 1000
-#define CLEAR_FIRST_MS   20 /* doubling */
-#define CLEAR_LAST_MS    1000
-#define EXTEND_EVERY_MS  1000  /* while ending: how often systemd is asked for more time … */
-#define EXTEND_BY_MS     10000 /* … and for how much, from then on */
-#define CONTROL_GROUP    "drover"
+#define SPAWNS_PER_TURN 4
+#define CLEAR_FIRST_MS  20 /* doubling */
+#define CLEAR_LAST_MS   1000
+#define CONTROL_GROUP   "drover"
 
 _Static_assert(2 * CONFIG_PROCESSES_MAX <= SCOREBOARD_SLOTS, "all pools may be replaced at once");
 
@@ -142,12 +137,6 @@ static bool is_own_child(pid_t pid, void *arg)
     return supervisor_find_slot(arg, has_pid, &pid) != NULL;
 }
 
-static bool is_undecided(const struct slot *slot, const void *arg)
-{
-    (void)arg;
-    return !slot->outcome_known;
-}
-
 static bool ended_otherwise_than(const struct slot *slot, const void *arg)
 {
     return slot->last_exit_status != *(const int *)arg;
@@ -159,8 +148,7 @@ static void start_ending(struct supervisor *supervisor)
 {
     supervisor->phase = PHASE_ENDING;
     supervisor->context.killed_count = 0; /* how this end goes is what the exit code tells */
-    supervisor->extend_at_ms = clock_now_ms();
-    notify_stopping();
+    service_note_end(supervisor);
     reload_end(supervisor);
     verbs_end(supervisor);
 }
@@ -239,32 +227,10 @@ static void step_gave_up(struct supervisor *supervisor)
     step_pools(supervisor);
 }
 
-static void step_systemd(struct supervisor *supervisor)
-{
-    bool running = supervisor->phase == PHASE_RUNNING;
-    size_t slots = supervisor_count_slots(supervisor);
-    char text[160];
-
-    if (supervisor->phase == PHASE_ENDING && clock_now_ms() >= supervisor->extend_at_ms) {
-        supervisor->extend_at_ms = clock_now_ms() + EXTEND_EVERY_MS;
-        notify_extend(EXTEND_BY_MS);
-    }
-    (void)snprintf(text, sizeof text, "%s: %zu of %zu workers %s, generation %u",
-                   running ? "running" : "stopping",
-                   supervisor_count_in(supervisor, running ? SLOT_SERVING : SLOT_STOPPED), slots,
-                   running ? "ready" : "stopped", supervisor->generation->number);
-    notify_status(text);
-    if (supervisor->told_ready || supervisor_find_slot(supervisor, is_undecided, NULL) || !running)
-        return;
-    supervisor->told_ready = true;
-    notify_ready();
-    log_info("droverd.ready", LOG_UINT("workers", slots),
-             LOG_UINT("serving", supervisor_count_in(supervisor, SLOT_SERVING)));
-}
-
 static void close_handles(struct supervisor *supervisor)
 {
     control_close(TAKE_PTR(supervisor->control));
+    service_close(supervisor);
     uv_close((uv_handle_t *)&supervisor->prepare, NULL);
     uv_close((uv_handle_t *)&supervisor->timer, NULL);
     for (size_t i = 0; i < SIGNALS_COUNT; i++)
@@ -277,6 +243,7 @@ static void end(struct supervisor *supervisor)
     if (!supervisor->gave_up)
         supervisor->exit_code =
             supervisor->context.killed_count > 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+    kept_done(&supervisor->kept);
     recoveries_done(&supervisor->recoveries);
     log_info("droverd.stopped", LOG_INT("exit_code", supervisor->exit_code),
              LOG_UINT("killed", supervisor->context.killed_count));
@@ -329,10 +296,10 @@ static uint64_t next_deadline_ms(const struct supervisor *supervisor)
 {
     uint64_t deadline_ms = recoveries_next_ms(&supervisor->recoveries);
 
-    if (supervisor->phase == PHASE_ENDING)
-        deadline_ms = earlier(deadline_ms, supervisor->extend_at_ms);
-    else if (supervisor->phase == PHASE_CLEARING)
+    if (supervisor->phase == PHASE_CLEARING)
         deadline_ms = supervisor->deadline_ms;
+    deadline_ms = earlier(deadline_ms, kept_next_ms(&supervisor->kept));
+    deadline_ms = earlier(deadline_ms, service_next_ms(supervisor));
     for (size_t i = 0; i < supervisor->pools_count; i++)
         deadline_ms = earlier(deadline_ms, pool_next_ms(supervisor->pools[i]));
     return deadline_ms;
@@ -362,11 +329,12 @@ static void supervisor_step(struct supervisor *supervisor)
     reload_step(supervisor);
     if (verbs_step(supervisor)) /* what has waited for the reload */
         step_pools(supervisor);
+    kept_step(&supervisor->kept, supervisor->generation->config);
     recoveries_step(&supervisor->recoveries, helper_find, helper_child, supervisor);
     (void)process_reap_orphans(is_own_child, supervisor); /* the count is for tests */
     step_gave_up(supervisor);
-    step_systemd(supervisor);
     step_end(supervisor);
+    service_step(supervisor);
     if (supervisor->phase != PHASE_ENDED)
         arm_timer(supervisor);
 }
@@ -382,6 +350,7 @@ static int open_handles(struct supervisor *supervisor, struct error *err)
     supervisor->prepare.data = supervisor;
     (void)uv_prepare_start(&supervisor->prepare, on_prepare);
     (void)uv_timer_init(loop, &supervisor->timer);
+    service_open(supervisor);
     for (size_t i = 0; i < SIGNALS_COUNT; i++) {
         (void)uv_signal_init(loop, &supervisor->signals[i]);
         supervisor->signals[i].data = supervisor;
@@ -441,6 +410,15 @@ static int open_pools(struct supervisor *supervisor, struct error *err)
     return 0;
 }
 
+void supervisor_warn_of_root(const struct config *config)
+{
+    if (needs_leave_root(config))
+        log_warn("droverd.runs_as_root",
+                 LOG_STR("why", "workers, and handlers without a user of their own, run as root: "
+                                "whoever can add a job has this host"),
+                 LOG_STR("hint", "start droverd as another user, or set `user`"));
+}
+
 static void set_context(struct supervisor *supervisor, const struct config *config)
 {
     const struct supervisor_options *options = &supervisor->options;
@@ -455,10 +433,10 @@ static void set_context(struct supervisor *supervisor, const struct config *conf
         .log_level = (unsigned int)config->log_level,
         .start_timeout_ms = config->start_timeout_ms,
         .drain_timeout_ms = config->drain_timeout_ms,
-        .drain_margin_ms = DRAIN_MARGIN_MS,
-        .stop_grace_ms = options->stop_grace_ms ? options->stop_grace_ms : STOP_GRACE_MS,
-        .kill_again_ms = KILL_AGAIN_MS,
-        .sweep_timeout_ms = SWEEP_TIMEOUT_MS,
+        .drain_margin_ms = CONFIG_STOP_MARGIN_MS,
+        .stop_grace_ms = options->stop_grace_ms ? options->stop_grace_ms : CONFIG_STOP_GRACE_MS,
+        .kill_again_ms = CONFIG_STOP_KILL_MS,
+        .sweep_timeout_ms = CONFIG_STOP_SWEEP_MS,
     };
 }
 
@@ -466,13 +444,17 @@ static void set_context(struct supervisor *supervisor, const struct config *conf
 static int prepare(struct supervisor *supervisor, struct config *config, struct error *err)
 {
     int result = generation_new(1, config, &supervisor->generation, err);
+    bool kept = false;
 
     if (result == 0)
         result = uuid_v4(supervisor->run_uuid, err);
     if (result == 0)
-        result = scoreboard_new(&supervisor->board, err);
+        result = store_open_board(supervisor->options.passed, &supervisor->board, &kept, err);
     if (result < 0)
         return result;
+    supervisor->options.passed = NULL;
+    if (kept)
+        kept_find(&supervisor->kept, supervisor->board, &supervisor->recoveries);
     supervisor->first = generation_ref(supervisor->generation);
     set_context(supervisor, supervisor->generation->config);
     return open_pools(supervisor, err);
@@ -518,6 +500,7 @@ int supervisor_open(uv_loop_t *loop, const struct supervisor_options *options,
              LOG_STR("run", supervisor->run_uuid),
              LOG_UINT("queues", supervisor->generation->config->queues_count),
              LOG_STR("worker", options->worker_path));
+    supervisor_warn_of_root(supervisor->generation->config);
     *out_supervisor = supervisor;
     return 0;
 }
@@ -529,6 +512,7 @@ void supervisor_free(struct supervisor *supervisor)
     for (size_t i = 0; i < supervisor->pools_count; i++)
         pool_free(supervisor->pools[i]);
     free(supervisor->pools);
+    kept_done(&supervisor->kept);
     recoveries_done(&supervisor->recoveries);
     reload_done(supervisor);
     scoreboard_free(supervisor->board);

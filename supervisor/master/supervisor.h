@@ -9,14 +9,17 @@
 #include "supervisor/master/slot.h"
 
 struct supervisor;
+struct store_passed;
 
 struct supervisor_options {
     const char *file; /* the configuration's, read again by a reload; borrowed */
     const struct config_override *overrides; /* likewise; borrowed */
     size_t overrides_count;
-    const char *worker_path; /* absolute path of drover-worker; borrowed */
-    uint64_t stop_grace_ms;  /* between stop and kill; 0: the usual 7 s */
-    bool no_control;         /* no control socket */
+    const char *worker_path;     /* absolute path of drover-worker; borrowed */
+    uint64_t stop_grace_ms;      /* between stop and kill; 0: the usual 7 s */
+    bool no_control;             /* no control socket */
+    struct store_passed *passed; /* descriptors that systemd has passed; borrowed, used up by
+                                    supervisor_open; NULL: none */
 };
 
 /* Starts everything: control socket, signal handlers, child subreaper, and, from the first turn of

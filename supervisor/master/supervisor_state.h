@@ -1,14 +1,17 @@
 /* supervisor_state.h - the supervisor's state, shared by its modules and nobody else.
  *
- *   supervisor.c   step, signals, systemd, the end
+ *   supervisor.c   step, signals, the end
+ *   service.c      what systemd hears: ready, the status line, more time, the watchdog
  *   reload.c       a changed file: read beside the loop, compared, applied pool by pool
  *   verbs.c        what is asked over the control socket
  *   helper.c       who gives back the jobs of the dead
- *   pool.c, slot.c, child.c, recoveries.c, generation.c, control.c  know nothing of the supervisor
+ *   pool.c, slot.c, child.c, recoveries.c, kept.c, generation.c, control.c  know nothing of the
+ *                  supervisor
  */
 #pragma once
 
 #include "supervisor/master/control.h"
+#include "supervisor/master/kept.h"
 #include "supervisor/master/pool.h"
 #include "supervisor/master/recoveries.h"
 #include "supervisor/master/supervisor.h"
@@ -50,6 +53,20 @@ struct reload {
     uint64_t started_ms;
 };
 
+/* What systemd was told, and when it is told again. */
+struct service {
+    uv_timer_t watchdog;  /* every half of the unit's WatchdogSec … */
+    bool watchdog_is_due; /* … it is looked at what there is, after the next step */
+    bool withheld;        /* something is stuck; it was said */
+    pid_t orphan;         /* watchdog.h */
+    uint64_t orphan_since_ms;
+    bool told_ready;    /* to systemd */
+    uint64_t look_ms;   /* when the status line is made again … */
+    uint64_t shown;     /* … if what it says of phases and faults has not changed before */
+    uint64_t extend_ms; /* when to ask for more time again */
+    uint64_t ending_since_ms;
+};
+
 #define SIGNALS_COUNT 4
 
 struct supervisor {
@@ -61,6 +78,8 @@ struct supervisor {
     char run_uuid[UUID_TEXT_BYTES];
     struct scoreboard *board;
     struct recoveries recoveries;
+    struct kept kept;
+    struct service service;
     struct control *control; /* NULL: no socket */
     struct slot_context context;
     struct generation *generation; /* the newest accepted one; a reference */
@@ -72,10 +91,8 @@ struct supervisor {
     size_t scales_count;
     enum supervisor_phase phase;
     unsigned int asked; /* how often the end was asked for */
-    bool told_ready;    /* to systemd */
     bool gave_up;       /* ends because no worker will ever run */
     uint64_t started_ms;
-    uint64_t extend_at_ms;  /* ending: when to tell systemd again */
     uint64_t deadline_ms;   /* clearing: when to look again … */
     uint64_t clear_wait_ms; /* … and how long to wait after that, doubling */
     int exit_code;
@@ -91,12 +108,25 @@ MUST_CHECK int supervisor_add_pool(struct supervisor *supervisor, struct pool *p
 struct slot *supervisor_find_slot(const struct supervisor *supervisor,
                                   bool (*each)(const struct slot *slot, const void *arg),
                                   const void *arg);
+/* Says it when workers of this configuration run as root. */
+void supervisor_warn_of_root(const struct config *config);
 size_t supervisor_count_in(const struct supervisor *supervisor, enum slot_state state);
 size_t supervisor_count_slots(const struct supervisor *supervisor);
 
 /* helper.c: for recoveries_step, with the supervisor as arg. */
 recovery_find_cb helper_find;
 recovery_child_cb helper_child;
+
+/* service.c */
+void service_open(struct supervisor *supervisor);
+/* At the end of supervisor_step: what is told is what that has brought about. */
+void service_step(struct supervisor *supervisor);
+uint64_t service_next_ms(const struct supervisor *supervisor); /* 0: no need to step */
+/* The end begins. */
+void service_note_end(struct supervisor *supervisor);
+/* A reload is over. Before anybody who waits for it is answered. */
+void service_tell_ready(struct supervisor *supervisor);
+void service_close(struct supervisor *supervisor);
 
 /* reload.c */
 void reload_ask(struct supervisor *supervisor);

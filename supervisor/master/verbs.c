@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/base/exit_code.h"
 #include "common/base/text.h"
+#include "common/scoreboard/totals.h"
 #include "supervisor/master/supervisor_state.h"
 
 #define CONCURRENCY_MAX 100000
@@ -162,6 +163,50 @@ static void on_ps(struct control_request *request, void *arg)
         request, json_pack("{s:I}", "generation", (json_int_t)supervisor->generation->number));
 }
 
+/* ---- totals */
+
+/* The processes that are still there have not been added up yet. */
+static void add_living(const struct supervisor *supervisor, struct scoreboard_totals *totals)
+{
+    for (size_t i = 0; i < supervisor->pools_count; i++) {
+        const struct pool *pool = supervisor->pools[i];
+
+        if (strcmp(pool->queue, totals->queue) != 0)
+            continue;
+        for (size_t j = 0; j < pool->count; j++)
+            scoreboard_add_live(supervisor->board, pool->places[j].slot->board_slot, totals);
+    }
+}
+
+static json_t *totals_json(const struct scoreboard_totals *totals)
+{
+    json_t *row = json_pack("{s:o, s:b, s:I}", "queue", text_json(totals->queue), "served",
+                            (int)totals->served, "since_at_ms", number(totals->since_at_ms));
+
+    for (int i = 0; row && i < SCOREBOARD_TOTAL_COUNT; i++)
+        (void)json_object_set_new(/* out of memory shows at the end of the request */
+                                  row, scoreboard_total_name((enum scoreboard_total)i),
+                                  json_integer(number(totals->values[i])));
+    return row;
+}
+
+static void on_totals(struct control_request *request, void *arg)
+{
+    const struct supervisor *supervisor = arg;
+    struct scoreboard_totals totals;
+    struct scoreboard_life life;
+
+    for (int i = 0; scoreboard_read_totals(supervisor->board, i, &totals); i++) {
+        if (!wants_queue(request, totals.queue))
+            continue;
+        add_living(supervisor, &totals);
+        (void)control_request_add_row(request, totals_json(&totals));
+    }
+    scoreboard_read_life(supervisor->board, &life);
+    control_request_end(request, json_pack("{s:I, s:I}", "starts", (json_int_t)life.starts,
+                                           "since_at_ms", number(life.made_at_ms)));
+}
+
 /* ---- status, version */
 
 static const char *phase_name(const struct supervisor *supervisor)
@@ -170,7 +215,7 @@ static const char *phase_name(const struct supervisor *supervisor)
         return "stopping";
     if (supervisor->reload.phase != RELOAD_IDLE)
         return "reloading";
-    return supervisor->told_ready ? "running" : "starting";
+    return supervisor->service.told_ready ? "running" : "starting";
 }
 
 static void on_status(struct control_request *request, void *arg)
@@ -297,7 +342,8 @@ void verbs_end(struct supervisor *supervisor)
 }
 
 const struct control_verb supervisor_verbs[] = {
-    { "ps", false, on_ps },        { "status", false, on_status }, { "version", false, on_version },
-    { "reload", true, on_reload }, { "scale", true, on_scale },
+    { "ps", false, on_ps },         { "totals", false, on_totals },
+    { "status", false, on_status }, { "version", false, on_version },
+    { "reload", true, on_reload },  { "scale", true, on_scale },
 };
 const size_t supervisor_verbs_count = ARRAY_SIZE(supervisor_verbs);

@@ -174,7 +174,8 @@ class Check(CliCase):
             self.assertEqual(OK, self.cli("check", "--explain", key).code)
         wrong = self.configured(self.file("b.yaml", "queues: 1\n"), "check", "--list", "queues", code=CONFIG)
         self.assertEqual("", wrong.out)
-        for args in (("--list", "jobs"), ("--list", "queues", "--json"), ("--list", "keys", "--explain"), ("--list", "queues", "--effective")):
+        for args in (("--list", "jobs"), ("--list", "queues", "--json"), ("--list", "keys", "--explain"), ("--list", "queues", "--effective"),
+                     ("--list", "queues", "--unit")):
             self.assertEqual(USAGE, self.configured(path, "check", *args, code=USAGE).code)
 
     def test_every_mistake_with_its_place(self):

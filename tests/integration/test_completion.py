@@ -185,6 +185,18 @@ class Offers:
         self.offers("drover ps -c drover.yaml ", [self.quoted(name) for name in QUEUES])
         self.assertFalse(os.path.exists(os.path.join(self.folder, "ran")))
 
+    def test_what_stands_before_the_command_is_passed_on(self):
+        said = os.path.join(self.folder, "said")
+        program = self.script("drover", f"#!/bin/sh\nprintf '%s ' \"$@\" >>'{said}'\necho mail\n")
+        for before in ("-i shop", "--instance shop", "--instance=shop"):
+            self.offers(f"{program} {before} ps m", ["mail"])
+            with open(said, encoding="utf-8") as f:
+                self.assertEqual(f"{before} check --list queues ", f.read())
+            os.unlink(said)
+            self.offers(f"drover {before} s", [name for name in commands() if name.startswith("s")])
+        self.offers("drover --", ["--instance", "--help", "--version"])
+        self.assertEqual([], self.shell.candidates("drover -i "))
+
     def test_words(self):
         self.offers("drover add mail welcome --keep-failed ", ["all", "none"])
         self.offers("drover add mail welcome --keep-completed=a", ["all"])

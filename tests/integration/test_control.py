@@ -63,11 +63,35 @@ class Ps(ControlCase):
         Producer(self.r, "a").many(20)
         self.ends("a", completed=20)
         wait_until(lambda: sum(p["completed"] for p in self.processes("a")) == 20, 5, lambda: f"all are counted: {self.processes()}")
-        lines = self.ask("ps").out.splitlines()
+        lines, totals = (part.splitlines() for part in self.ask("ps").out.split("\n\n"))
         self.assertRegex(lines[0], r"^ *PID  QUEUE  SLOT  STATE +GEN +UP +BUSY +DONE +FAILED +RETRIED +WAITING +RSS$")
         self.assertEqual(4, len(lines))
-        self.assertTrue(all(len(line) <= 100 for line in lines), lines)
+        self.assertTrue(all(len(line) <= 100 for line in lines + totals), lines + totals)
+        self.assertEqual("Totals of this host, over 1 start of droverd", totals[0])
+        self.assertRegex(totals[1], r"^QUEUE +DONE +FAILED +RETRIED +LOST +BACK +DEATHS +SINCE$")
+        self.assertRegex(totals[2], r"^a +20 +0 +0 +0 +0 +0 +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d$")
+        self.assertRegex(totals[3], r"^b +0 ")
+        self.assertEqual(4, len(totals))
         self.assertEqual("no process runs\n", self.ask("ps", "nothing").out)
+
+    def test_totals_outlive_what_has_counted(self):
+        self.start({"a": {"concurrency": 2, "processes": 2, "handler": "noop"}, "b": {"handler": "noop"}})
+        Producer(self.r, "a").many(30)
+        self.ends("a", completed=30)
+        self.ask("scale", "a", "0")
+        wait_until(lambda: [p["queue"] for p in self.processes()] == ["b"], 10, self.logs)
+        answer = self.ask("ps", "--json").json
+        self.assertEqual(1, answer["starts"])
+        self.assertEqual([("a", 30, 0, True), ("b", 0, 0, True)],
+                         [(t["queue"], t["completed"], t["deaths"], t["served"]) for t in answer["totals"]])
+        status = self.ask("status", "--json", "a", "-c", self.daemon.config_path).json
+        self.assertEqual([("a", 30)], [(t["queue"], t["completed"]) for t in status["totals"]])
+        self.assertIn("Totals of this host, over 1 start", self.ask("status", "-c", self.daemon.config_path).out)
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_event("reload.done")
+        wait_until(lambda: len(self.processes("a")) == 2, 10, self.logs)
+        Producer(self.r, "a").many(3)
+        wait_until(lambda: self.ask("ps", "--json", "a").json["totals"][0]["completed"] == 33, 10, self.logs)
 
     def test_running_jobs(self):
         path, go = self.waiter()

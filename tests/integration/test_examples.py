@@ -40,11 +40,12 @@ class Files(rig.Case):
                       and "there is no program /usr/bin/node" not in finding["text"]]
             self.assertEqual([], others, path)
 
-    def test_a_credential_that_is_missing_is_named(self):
-        result = self.cli("check", "-c", os.path.join(EXAMPLES, "several-redis.yaml"))
-        self.assertEqual(78, result.code)
-        for name in PASSWORDS:
-            self.assertIn(f"LoadCredential={name}:", result.err)
+    def test_the_unit_gets_the_credentials(self):
+        path = os.path.join(EXAMPLES, "several-redis.yaml")
+        with open(path, encoding="utf-8") as f:
+            said = re.findall(r"^#   (LoadCredential=.*)$", f.read(), re.M)
+        self.assertEqual(len(PASSWORDS), len(said))
+        self.assertEqual(said, re.findall(r"^LoadCredential=.*$", self.cli("unit", "-c", path).out, re.M))
 
     def test_split_files_are_one_configuration(self):
         path = os.path.join(EXAMPLES, "split", "drover.yaml")

@@ -1,4 +1,8 @@
-"""systemd-analyze finds nothing to say about the unit as it is installed."""
+"""systemd-analyze finds nothing to say about the units and drop-ins as they are installed, and each directive says why.
+
+A directive is explained by the comment right above it, or right above the block of lines that it belongs to (no blank
+line between). ExecStart= and the other names of programs need none.
+"""
 
 import glob
 import os
@@ -6,24 +10,56 @@ import tempfile
 
 import lintlib
 
+PLAIN = ("ExecStart", "Description", "Documentation", "WantedBy", "Restart")
+# Of a newer systemd than the oldest that is served.
+UNKNOWN_TO_252 = ("notify-reload.conf",)
+
+
+def installable(text):
+    """The programs are not installed on this machine; everything else is taken as it stands."""
+    lines = []
+    for line in text.split("\n"):
+        name, _, value = line.partition("=")
+        lines.append(f"{name}=/bin/true" if name in ("ExecStart", "ExecReload") and value else line)
+    return "\n".join(lines) + "\n"
+
+
+def verify(texts, name):
+    with tempfile.TemporaryDirectory() as folder:
+        copy = os.path.join(folder, name)
+        with open(copy, "w") as file:
+            file.write("\n".join(installable(text) for text in texts))
+        code, output = lintlib.run(["systemd-analyze", "verify", "--man=no", copy])
+        said = [line for line in output.split("\n") if name in line or copy in line]
+        return [output.strip()] if code or said else []
+
+
+def unexplained(path, text):
+    problems = []
+    above = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        name = line.partition("=")[0]
+        if line and not line.startswith(("#", "[")) and name not in PLAIN and not above.startswith("#"):
+            problems.append(f"{path}:{number}: {name}= does not say why it is there")
+        if name not in PLAIN:
+            above = line
+    return problems
+
 
 def main():
     units = sorted(glob.glob("build/clang/systemd/*.service"))
-    problems = [] if units else ["systemd/: the build makes no unit"]
+    dropins = sorted(glob.glob("build/clang/systemd/*.conf"))
+    problems = [] if len(units) == 2 and dropins else ["systemd/: the build makes no units or drop-ins"]
+    texts = {}
+    for path in units + dropins:
+        with open(path) as file:
+            texts[path] = file.read()
+        problems += unexplained(path, texts[path])
     for unit in units:
-        with open(unit) as file:
-            text = file.read()
-        with tempfile.TemporaryDirectory() as folder:
-            # The programs are not installed on this machine; everything else is taken as it stands.
-            copy = os.path.join(folder, os.path.basename(unit))
-            with open(copy, "w") as file:
-                for line in text.split("\n"):
-                    name = line.partition("=")[0]
-                    file.write((f"{name}=/bin/true" if name in ("ExecStart", "ExecReload") else line) + "\n")
-            code, output = lintlib.run(["systemd-analyze", "verify", "--man=no", copy])
-            said = [line for line in output.split("\n") if os.path.basename(unit) in line]
-            if code or said:
-                problems.append(output.strip())
+        problems += verify([texts[unit]], os.path.basename(unit))
+    for dropin in dropins:
+        if os.path.basename(dropin) not in UNKNOWN_TO_252:
+            problems += verify([texts[units[0]], texts[dropin]], os.path.basename(units[0]))
     return problems
 
 

@@ -112,6 +112,10 @@ def chaos(context):
 def systemd(context):
     if os.geteuid() != 0:
         return Tally(skipped=[("systemd", "a throw-away systemd needs root")])
+    # A document's reader has stock bullmq; inside there is no network to fetch it from.
+    problem = _node_packages(context, os.path.join(TESTS, "interop"))
+    if problem:
+        return Tally(failed=[("systemd npm ci", problem)])
     return _python_folder(context, "systemd", prefix=[os.path.join(TESTS, "support", "with-systemd")], parallel=1)
 
 
@@ -188,7 +192,9 @@ def build(context):
 
 
 PROGRAMS = ["bin/drover", "sbin/droverd", "libexec/drover/drover-worker", "libexec/drover/drover-exec"]
-SHIPPED = ["lib/systemd/system/drover.service", "share/bash-completion/completions/drover", "share/zsh/site-functions/_drover",
+SHIPPED = ["lib/systemd/system/drover.service", "lib/systemd/system/drover@.service", "lib/sysusers.d/drover.conf",
+           "lib/tmpfiles.d/drover.conf", "share/drover/users.conf", "share/drover/notify-reload.conf",
+           "share/bash-completion/completions/drover", "share/zsh/site-functions/_drover",
            "share/doc/drover/examples/thumbnails.mjs", "share/doc/drover/examples/split/queues.d/mail.yaml"]
 
 

@@ -8,7 +8,7 @@
 #define EXEC_STATUS_FD 3  /* where drover-exec finds the descriptor */
 #define EXEC_EXIT_CODE 71 /* EX_OSERR, how drover-exec ends after reporting */
 
-/* In the order in which they are done. */
+/* The numbers stay, whatever the order in which the steps are done (main.c). */
 enum exec_step {
     EXEC_STEP_ARGUMENTS = 1, /* drover-exec was called wrongly */
     EXEC_STEP_GROUP,         /* a process group of its own */
@@ -18,10 +18,16 @@ enum exec_step {
     EXEC_STEP_DESCRIPTORS,
     EXEC_STEP_DIRECTORY,
     EXEC_STEP_EXEC,
+    EXEC_STEP_LIMIT, /* setrlimit; `detail` says which */
+    EXEC_STEP_NICE,
+    EXEC_STEP_USER_GROUPS,  /* supplementary groups and group of the other user */
+    EXEC_STEP_USER,         /* its uid */
+    EXEC_STEP_CAPABILITIES, /* giving them up, and seeing that they are gone */
     EXEC_STEP_COUNT
 };
 
 struct exec_status {
-    int32_t step; /* enum exec_step */
-    int32_t code; /* errno, > 0 */
+    int32_t step;   /* enum exec_step */
+    int32_t code;   /* errno, > 0 */
+    int32_t detail; /* EXEC_STEP_LIMIT: enum resource; else 0 */
 };

@@ -55,7 +55,7 @@ static int exec_open(const struct handler_setup *setup, struct handler **out_han
     if (!handler)
         (void)error_set(err, r, "open exec handler");
     else
-        r = program_tools_init(&handler->tools, err);
+        r = program_tools_init(&handler->tools, setup->config, err);
     if (r < 0) {
         free(handler);
         return r;
@@ -76,8 +76,7 @@ static void give_outcome(struct handler_run *run)
     struct exec_verdict verdict;
 
     run->end.program = run->program.end;
-    run->end.path = run->handler->config->argv[0];
-    run->end.directory = run->handler->config->directory;
+    run->end.config = run->handler->config;
     run->end.max_output_bytes = run->handler->config->max_output_bytes;
     run->end.output = &run->output;
     run->end.errors = &run->errors;
@@ -168,7 +167,7 @@ static int make_environment(const struct handler_run *run, struct program_env *e
 {
     const struct handler_input *input = run->input;
     const struct job *job = input->job;
-    int r = program_env_init(env, run->handler->config->env, ENVIRONMENT_ROWS);
+    int r = program_env_init(env, run->handler->config, ENVIRONMENT_ROWS);
 
     if (r < 0)
         return r;
@@ -191,7 +190,7 @@ static int start_program(struct handler_run *run)
 {
     const struct handler *handler = run->handler;
     _cleanup_(program_env_done) struct program_env env = { 0 };
-    struct program_order order = { .launcher = handler->tools.launcher,
+    struct program_order order = { .tools = &handler->tools,
                                    .argv = handler->config->argv,
                                    .directory = handler->config->directory };
     int r = make_environment(run, &env);

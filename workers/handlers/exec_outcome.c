@@ -37,7 +37,7 @@ static void judge_success(const struct exec_end *end, struct exec_verdict *verdi
 static void judge_not_started(const struct exec_end *end, struct exec_verdict *verdict)
 {
     verdict->outcome.kind = HANDLER_FAILED;
-    program_end_print_unstarted(&verdict->reason, &end->program, end->path, end->directory);
+    program_end_print_unstarted(&verdict->reason, &end->program, end->config);
 }
 
 static void judge_failure(const struct exec_end *end, struct exec_verdict *verdict)
@@ -70,7 +70,7 @@ static void write_stack(const struct exec_end *end, struct exec_verdict *verdict
                                                ? "UnrecoverableError: "
                                                : "Error: ");
     (void)buf_append(&verdict->stack, buf_text(&verdict->reason), verdict->reason.len);
-    (void)buf_printf(&verdict->stack, "\n    at %s (", end->path);
+    (void)buf_printf(&verdict->stack, "\n    at %s (", end->config->argv[0]);
     if (program_end_was_started(&end->program))
         program_end_print(&verdict->stack, &end->program);
     else

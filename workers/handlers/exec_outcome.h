@@ -9,11 +9,10 @@
 /* What was seen. Texts and buffers are borrowed. */
 struct exec_end {
     struct program_end program;
-    const char *path; /* argv[0] */
-    const char *directory;
-    bool cancelled;            /* it was asked to end */
-    bool too_much;             /* stdout exceeded the limit */
-    uint64_t max_output_bytes; /* the limit */
+    const struct config_handler *config; /* what was to be started, and how */
+    bool cancelled;                      /* it was asked to end */
+    bool too_much;                       /* stdout exceeded the limit */
+    uint64_t max_output_bytes;           /* the limit */
     const struct buf *output;
     const struct buf *errors; /* the end of stderr */
 };

@@ -54,7 +54,7 @@ static int allocate(const struct handler_setup *setup, struct handler **out_hand
     if (!handler)
         (void)error_set(err, r, "open process handler");
     else
-        r = program_tools_init(&handler->tools, err);
+        r = program_tools_init(&handler->tools, setup->config, err);
     if (r < 0) {
         free(handler);
         return r;

@@ -147,8 +147,7 @@ static void print_death(const struct child *child, struct buf *out)
 
     buf_reset(out);
     if (!program_end_was_started(&child->program.end))
-        program_end_print_unstarted(out, &child->program.end, handler->setup.config->argv[0],
-                                    handler->setup.config->directory);
+        program_end_print_unstarted(out, &child->program.end, handler->setup.config);
     else
         process_print_death(out, &child->program.end, buf_text(&child->cause));
 }
@@ -234,7 +233,7 @@ static const struct program_events program_events = {
 
 static int make_environment(const struct handler_setup *setup, struct program_env *env)
 {
-    int r = program_env_init(env, setup->config->env, ENVIRONMENT_ROWS);
+    int r = program_env_init(env, setup->config, ENVIRONMENT_ROWS);
 
     if (r < 0)
         return r;
@@ -250,7 +249,7 @@ static int start_program(struct child *child)
     const struct handler *handler = child->handler;
     const struct config_handler *config = handler->setup.config;
     _cleanup_(program_env_done) struct program_env env = { 0 };
-    struct program_order order = { .launcher = handler->tools.launcher,
+    struct program_order order = { .tools = &handler->tools,
                                    .argv = config->argv,
                                    .directory = config->directory };
     int r = make_environment(&handler->setup, &env);

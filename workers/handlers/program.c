@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/program_path.h"
+#include "workers/handlers/program_orders.h"
 
 enum { PIPE_INPUT, PIPE_OUTPUT, PIPE_ERRORS, PIPE_STATUS, PIPE_COUNT };
 
@@ -23,13 +24,17 @@ void program_init(struct program *program, uv_loop_t *loop, const struct program
     };
 }
 
-int program_tools_init(struct program_tools *tools, struct error *err)
+int program_tools_init(struct program_tools *tools, const struct config_handler *config,
+                       struct error *err)
 {
     int r;
 
-    *tools = (struct program_tools){ .scratch = malloc(PROGRAM_SCRATCH_BYTES) };
-    if (!tools->scratch)
-        return error_set(err, -ENOMEM, "no memory to read programs");
+    *tools = (struct program_tools){ .scratch = malloc(PROGRAM_SCRATCH_BYTES),
+                                     .orders = program_orders_new(config) };
+    if (!tools->scratch || !tools->orders) {
+        program_tools_done(tools);
+        return error_set(err, -ENOMEM, "no memory to start and read programs");
+    }
     r = program_path_find("drover-exec", NULL, &tools->launcher, err);
     if (r < 0)
         program_tools_done(tools);
@@ -40,6 +45,7 @@ void program_tools_done(struct program_tools *tools)
 {
     free(tools->launcher);
     free(tools->scratch);
+    program_orders_free(tools->orders);
     *tools = (struct program_tools){ 0 };
 }
 
@@ -229,7 +235,7 @@ static int spawn(struct program *program, char **arguments, const struct program
     uv_stdio_container_t stdio[PIPE_COUNT];
     uv_process_options_t options = {
         .exit_cb = on_exit_seen,
-        .file = order->launcher,
+        .file = order->tools->launcher,
         .args = arguments,
         .env = order->environment,
         .stdio_count = PIPE_COUNT,
@@ -250,23 +256,30 @@ static int spawn(struct program *program, char **arguments, const struct program
     return r;
 }
 
+static size_t count_texts(char *const *texts)
+{
+    size_t count = 0;
+
+    while (texts[count])
+        count++;
+    return count;
+}
+
 static int spawn_launcher(struct program *program, const struct program_order *order,
                           const int theirs[PIPE_COUNT])
 {
     char name[] = "drover-exec", root[] = "/", parent[24];
-    size_t argc = 0;
-    _cleanup_(freep) char **arguments = NULL;
+    size_t argc = count_texts(order->argv), orders = count_texts(order->tools->orders);
+    _cleanup_(freep) char **arguments = calloc(3 + orders + argc + 1, sizeof(*arguments));
 
-    while (order->argv[argc])
-        argc++;
-    arguments = calloc(argc + 4, sizeof(*arguments));
     if (!arguments)
         return -ENOMEM;
     (void)snprintf(parent, sizeof(parent), "%d", (int)getpid());
     arguments[0] = name;
     arguments[1] = parent;
     arguments[2] = order->directory ? order->directory : root;
-    memcpy(arguments + 3, order->argv, argc * sizeof(*arguments));
+    memcpy(arguments + 3, order->tools->orders, orders * sizeof(*arguments));
+    memcpy(arguments + 3 + orders, order->argv, argc * sizeof(*arguments));
     return spawn(program, arguments, order, theirs);
 }
 

@@ -11,6 +11,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/error.h"
+#include "common/config/config.h"
 #include "workers/handlers/program_end.h"
 
 #define PROGRAM_SCRATCH_BYTES     65536
@@ -59,15 +60,17 @@ struct program {
 struct program_tools {
     char *launcher; /* path of drover-exec; owned */
     char *scratch;  /* PROGRAM_SCRATCH_BYTES for program_read; owned */
+    char **orders;  /* what drover-exec does before the program; owned */
 };
 /* -ENOENT names the places where drover-exec was looked for; -ENOMEM. Nothing is left on failure.
  */
-MUST_CHECK int program_tools_init(struct program_tools *tools, struct error *err);
+MUST_CHECK int program_tools_init(struct program_tools *tools, const struct config_handler *config,
+                                  struct error *err);
 void program_tools_done(struct program_tools *tools);
 
 /* What to start; all borrowed during the call. */
 struct program_order {
-    char *launcher; /* path of drover-exec */
+    const struct program_tools *tools;
     char *const *argv;
     char *directory; /* NULL: "/" */
     char **environment;

@@ -16,6 +16,11 @@ static const char *const step_names[EXEC_STEP_COUNT] = {
     [EXEC_STEP_DESCRIPTORS] = "close descriptors",
     [EXEC_STEP_DIRECTORY] = "enter its directory",
     [EXEC_STEP_EXEC] = "execute it",
+    [EXEC_STEP_LIMIT] = "set limits.",
+    [EXEC_STEP_NICE] = "set nice to ",
+    [EXEC_STEP_USER_GROUPS] = "take the groups of user ",
+    [EXEC_STEP_USER] = "become user ",
+    [EXEC_STEP_CAPABILITIES] = "give up all capabilities",
 };
 
 bool program_end_was_started(const struct program_end *end)
@@ -38,16 +43,41 @@ void program_end_print(struct buf *out, const struct program_end *end)
         (void)buf_printf(out, "exit code %d", end->exit_code);
 }
 
+/* What the step was about; its name ends where this goes on. */
+static void print_object(struct buf *out, const struct exec_status *status,
+                         const struct config_handler *config)
+{
+    const char *user = config->user ? config->user->name : "?";
+
+    switch (status->step) {
+    case EXEC_STEP_DIRECTORY:
+        (void)buf_printf(out, " %s", config->directory ? config->directory : "/");
+        break;
+    case EXEC_STEP_LIMIT:
+        if (status->detail >= 0 && status->detail < RESOURCE_COUNT)
+            (void)buf_append_text(out, resource_name((enum resource)status->detail));
+        break;
+    case EXEC_STEP_NICE:
+        (void)buf_printf(out, "%d", config->nice);
+        break;
+    case EXEC_STEP_USER_GROUPS:
+    case EXEC_STEP_USER:
+        (void)buf_append_text(out, user);
+        break;
+    default:
+        break;
+    }
+}
+
 void program_end_print_unstarted(struct buf *out, const struct program_end *end,
-                                 const char *program, const char *directory)
+                                 const struct config_handler *config)
 {
     int code = end->start_error < 0 ? -end->start_error : end->status.code;
     int step = end->status.step;
     const char *doing = step > 0 && step < EXEC_STEP_COUNT ? step_names[step] : "fork";
 
-    (void)buf_printf(out, "cannot start %s: %s", program, doing);
-    if (step == EXEC_STEP_DIRECTORY)
-        (void)buf_printf(out, " %s", directory ? directory : "/");
+    (void)buf_printf(out, "cannot start %s: %s", config->argv[0], doing);
+    print_object(out, &end->status, config);
     (void)buf_printf(out, ": %s", strerror(code));
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "common/base/buf.h"
+#include "common/config/config.h"
 #include "workers/exec/exec_status.h"
 
 #define PROGRAM_WORDS_BYTES 4096 /* most of stderr that becomes part of a reason */
@@ -23,9 +24,10 @@ bool program_end_was_started(const struct program_end *end);
 
 /* "exit code 75 (EX_TEMPFAIL)" or "killed by signal 9 (SIGKILL)"; for one that was started. */
 void program_end_print(struct buf *out, const struct program_end *end);
-/* "cannot start /bin/x: execute it: No such file or directory"; for one that was not. */
+/* "cannot start /bin/x: execute it: No such file or directory"; for one that was not. `config` is
+ * the handler's whose program it is. */
 void program_end_print_unstarted(struct buf *out, const struct program_end *end,
-                                 const char *program, const char *directory);
+                                 const struct config_handler *config);
 
 /* Any bytes as text: valid UTF-8, no NUL. */
 void program_print_text(struct buf *out, const char *bytes, size_t len);

@@ -7,7 +7,7 @@
 
 #include "common/base/text.h"
 
-#define SYSTEM_ROWS 3 /* the first rows, that configuration may replace */
+#define SYSTEM_ROWS_MAX 5
 
 static size_t count_rows(char *const *rows)
 {
@@ -18,18 +18,24 @@ static size_t count_rows(char *const *rows)
     return count;
 }
 
-int program_env_init(struct program_env *env, char *const *configured, size_t own_most)
+int program_env_init(struct program_env *env, const struct config_handler *config, size_t own_most)
 {
-    const char *home = getenv("HOME");
+    const struct config_user *user = config->user;
+    const char *home = user ? user->home : getenv("HOME");
 
-    *env = (struct program_env){ .configured = configured,
-                                 .room = SYSTEM_ROWS + own_most + count_rows(configured) };
+    *env = (struct program_env){ .configured = config->env,
+                                 .room = SYSTEM_ROWS_MAX + own_most + count_rows(config->env) };
     env->rows = calloc(env->room + 1, sizeof(*env->rows));
     if (!env->rows)
         return -ENOMEM;
     program_env_add(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     program_env_add(env, "LANG=C.UTF-8");
     program_env_add(env, "HOME=%s", home ? home : "/");
+    if (user) {
+        program_env_add(env, "USER=%s", user->name);
+        program_env_add(env, "LOGNAME=%s", user->name);
+    }
+    env->system = env->count;
     return 0;
 }
 
@@ -73,7 +79,7 @@ int program_env_finish(struct program_env *env)
 
         if (found < 0)
             program_env_add(env, "%s", env->configured[i]);
-        else if (found < SYSTEM_ROWS || (size_t)found >= own)
+        else if ((size_t)found < env->system || (size_t)found >= own)
             replace_row(env, (size_t)found, env->configured[i]);
     }
     for (size_t i = 0; i < env->count; i++) {

@@ -9,7 +9,8 @@
 
 const char worker_usage[] =
     "Usage: drover-worker --queue NAME --slot N --uuid UUID --generation G --slots N\n"
-    "                     [--board INDEX] [--master UUID]\n"
+    "                     [--board INDEX] [--master UUID] [--keep BITS]\n"
+    "                     [--user UID --group GID [--groups GID,GID...]]\n"
     "\n"
     "Runs the jobs of one queue. droverd starts it, with its channel at descriptor 3, the\n"
     "checked configuration as sealed memory at descriptor 4 and the scoreboard at descriptor 5;\n"
@@ -23,6 +24,10 @@ const char worker_usage[] =
     "  --board INDEX     its slot of the scoreboard; without it nothing is shown there\n"
     "  --master UUID     identity of this run of droverd: what another run left behind on this\n"
     "                    host is given back; without it nothing is\n"
+    "  --user UID        becomes that user before it reads anything, with --group and the\n"
+    "                    supplementary --groups, which may be missing\n"
+    "  --keep BITS       capabilities that its handlers need, as a decimal number; all others are\n"
+    "                    given up, unless it stays root\n"
     "  --help, --version\n";
 
 enum argument_kind { ARGUMENT_TEXT, ARGUMENT_NUMBER };
@@ -39,6 +44,10 @@ static const struct {
     { "--slots", ARGUMENT_NUMBER, offsetof(struct worker_arguments, slots) },
     { "--board", ARGUMENT_NUMBER, offsetof(struct worker_arguments, board) },
     { "--master", ARGUMENT_TEXT, offsetof(struct worker_arguments, master) },
+    { "--user", ARGUMENT_NUMBER, offsetof(struct worker_arguments, user) },
+    { "--group", ARGUMENT_NUMBER, offsetof(struct worker_arguments, group) },
+    { "--groups", ARGUMENT_TEXT, offsetof(struct worker_arguments, groups) },
+    { "--keep", ARGUMENT_NUMBER, offsetof(struct worker_arguments, keep) },
 };
 
 static int take_value(size_t row, const char *value, struct worker_arguments *out,
@@ -70,6 +79,19 @@ static int find_row(const char *name, size_t *out_row)
     return -EINVAL;
 }
 
+/* Half of it would leave the rest as it was for root. */
+static int check_user(const struct worker_arguments *out, struct error *err)
+{
+    bool has_user = out->user != WORKER_NO_USER;
+
+    if (has_user != (out->group != WORKER_NO_USER) || (out->groups && !has_user))
+        return error_set(err, -EINVAL, "--user, --group and --groups belong together");
+    if (has_user && (out->user >= UINT32_MAX || out->group >= UINT32_MAX))
+        return error_set(err, -EINVAL, "--user and --group must be below %lu",
+                         (unsigned long)UINT32_MAX);
+    return 0;
+}
+
 static int check(const struct worker_arguments *out, struct error *err)
 {
     if (!out->queue || !*out->queue)
@@ -83,13 +105,15 @@ static int check(const struct worker_arguments *out, struct error *err)
         return error_set(err, -EINVAL, "--board must be 0 to %d", SCOREBOARD_SLOTS - 1);
     if (out->master && !uuid_is_valid(out->master))
         return error_set(err, -EINVAL, "--master %s: not a UUID", out->master);
-    return 0;
+    return check_user(out, err);
 }
 
 int worker_arguments_parse(int argc, char *const *argv, struct worker_arguments *out,
                            struct error *err)
 {
-    struct worker_arguments parsed = { .board = WORKER_NO_BOARD };
+    struct worker_arguments parsed = { .board = WORKER_NO_BOARD,
+                                       .user = WORKER_NO_USER,
+                                       .group = WORKER_NO_USER };
     size_t row = 0;
 
     for (int i = 1; i < argc; i++) {

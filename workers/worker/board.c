@@ -90,6 +90,8 @@ void board_show(struct engine *engine)
         { SCOREBOARD_WAITING, tally->waiting },
         { SCOREBOARD_ACTIVE, tally->active },
         { SCOREBOARD_CALLS, tally->calls },
+        { SCOREBOARD_OLDEST_AT_MS, tally->oldest_at_ms },
+        { SCOREBOARD_WAITING_SEEN_MS, tally->waiting_seen_boot_ms },
         { SCOREBOARD_BEAT_MS, clock_boot_ms() },
     };
 

@@ -110,7 +110,9 @@ struct tally {
     uint64_t completed, failed, retried, lost, given_back;
     uint64_t calls;              /* turns answered */
     bool paused, maxed, limited; /* as of the last fetch, likewise: */
-    uint64_t waiting, active;
+    uint64_t active;
+    uint64_t waiting, oldest_at_ms; /* as scoreboard.h has them, as of … */
+    uint64_t waiting_seen_boot_ms;  /* … then; 0: not yet */
 };
 
 struct stalled {

@@ -128,9 +128,19 @@ static void take_answers(struct renewal *renewal, const enum lock_answer *answer
                  LOG_STR("why", "the jobs were taken by others or removed"));
 }
 
+/* All slots may be busy for long, and then no fetch tells of it. */
+static void note_waiting(struct engine *engine, const struct renew_state *state)
+{
+    if (!state->waiting_known)
+        return;
+    engine->tally.waiting = state->waiting;
+    engine->tally.oldest_at_ms = state->oldest_at_ms;
+    engine->tally.waiting_seen_boot_ms = clock_boot_ms();
+}
+
 static void on_renewed(struct queue *queue, const struct call_result *call,
-                       const enum lock_answer *answers, size_t count, uint64_t live, bool fenced,
-                       void *arg)
+                       const enum lock_answer *answers, size_t count,
+                       const struct renew_state *state, void *arg)
 {
     struct renewal *renewal = arg;
     struct engine *engine = renewal->engine;
@@ -140,8 +150,9 @@ static void on_renewed(struct queue *queue, const struct call_result *call,
     engine_touch(engine);
     if (call->outcome == REDIS_REPLY) {
         engine->locks.refused = false;
-        engine->turns.live = live > 0 ? live : 1;
-        if (fenced)
+        engine->turns.live = state->live > 0 ? state->live : 1;
+        note_waiting(engine, state);
+        if (state->fenced)
             engine_fence(engine);
         else
             take_answers(renewal, answers, count);

@@ -3,7 +3,9 @@
 #include <uv.h>
 
 #include "common/base/exit_code.h"
+#include "common/base/log.h"
 #include "common/base/undumpable.h"
+#include "workers/worker/rights.h"
 #include "workers/worker/worker.h"
 
 int main(int argc, char **argv)
@@ -19,6 +21,10 @@ int main(int argc, char **argv)
     if (arguments.help || arguments.version) {
         (void)fputs(arguments.help ? worker_usage : "drover-worker " DROVER_VERSION "\n", stdout);
         return EXIT_CODE_OK;
+    }
+    if (rights_give_up(&arguments, &err) < 0) { /* before anything from outside is read */
+        log_error("worker.failed", LOG_STR("queue", arguments.queue), LOG_STR("why", err.text));
+        return EXIT_CODE_UNAVAILABLE;
     }
     undumpable_begin(); /* before the configuration, which holds secrets, is read */
     return worker_run(&arguments);

@@ -202,7 +202,11 @@ static void take_state(struct turn_call *call, const struct fetch_state *state, 
     struct engine *engine = call->engine;
     struct tally *tally = &engine->tally;
 
-    tally->waiting = state->waiting;
+    if (!state->paused) { /* then jobs may lie where no fetch looks */
+        tally->waiting = state->waiting;
+        tally->oldest_at_ms = state->waiting > 0 ? tally->oldest_at_ms : 0;
+        tally->waiting_seen_boot_ms = clock_boot_ms();
+    }
     tally->active = state->active;
     tally->paused = state->paused;
     tally->maxed = state->maxed;

@@ -6,14 +6,12 @@
 -- Bounds  a dozen commands. Repeat: always.
 
 --- include lib/keys.lua
+--- include lib/waiting.lua
 
-local next_id = redis.call('LINDEX', k_wait, '-1') or redis.call('LINDEX', k_paused, '-1')
-    or redis.call('ZRANGE', k_prioritized, '0', '0')[1]
-local timestamp = next_id and redis.call('HGET', P .. next_id, 'timestamp')
+local wait, paused, prioritized, timestamp = look_at_waiting()
 
 return {
-    redis.call('LLEN', k_wait), redis.call('LLEN', k_paused), redis.call('LLEN', k_active),
-    redis.call('ZCARD', k_prioritized), redis.call('ZCARD', k_delayed),
+    wait, paused, redis.call('LLEN', k_active), prioritized, redis.call('ZCARD', k_delayed),
     redis.call('ZCARD', k_waiting_children), redis.call('ZCARD', k_completed),
-    redis.call('ZCARD', k_failed), redis.call('HEXISTS', k_meta, 'paused'), timestamp or '',
+    redis.call('ZCARD', k_failed), redis.call('HEXISTS', k_meta, 'paused'), timestamp,
 }

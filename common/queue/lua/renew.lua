@@ -8,7 +8,10 @@
 -- Result  1 living processes, this one included  2 a letter per job, in order: E extended; R relocked (the
 --         lock had expired, but nobody has taken the job since: the same token is set again); L lost
 --         3 1 when the process is fenced, else 0: then all are lost, and nothing was written
--- Bounds  2 commands a job, 4 for one without a lock (LPOS is linear in `active`); 5 for the row.
+--         4 how many jobs of the queue wait (lib/waiting.lua), -1 when that cannot be told  5 timestamp (ms, text) of the
+--         one that is next to run, '' when none is
+-- Bounds  2 commands a job, 4 for one without a lock (LPOS is linear in `active`); 5 for the row;
+--         7 for what waits.
 -- Repeat  always safe: it only prolongs what is ours. The row counts a beat more.
 -- Failure nothing here depends on what a job's keys hold. The first write frees, so that locks are kept on a
 --         server that has no memory left.
@@ -16,6 +19,7 @@
 --- include lib/keys.lua
 --- include lib/fence.lua
 --- include lib/registry.lua
+--- include lib/waiting.lua
 local uuid, lock_ms, living_ms, count = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local FIRST, STRIDE = 7, 3
 local PIECE = 500
@@ -38,7 +42,7 @@ local function is_untouched(id, ats)
 end
 
 if is_fenced(uuid) then
-    return { redis.pcall('ZCARD', k_live), string.rep('L', count), 1 }
+    return { redis.pcall('ZCARD', k_live), string.rep('L', count), 1, -1, '' }
 end
 redis.call('ZREMRANGEBYSCORE', k_live, '-inf', whole(now - living_ms))
 redis.call('ZADD', k_live, whole(now), uuid)
@@ -95,4 +99,8 @@ if #ARGV >= FIRST + count * STRIDE then
     redis.call('PEXPIRE', key, ROW_TTL_MS)
     redis.call('PEXPIRE', k_workers, ROW_TTL_MS)
 end
-return { redis.call('ZCARD', k_live), table.concat(answers), 0 }
+
+-- For people only: a key of a wrong kind must not cost a lock.
+local seen, wait, paused, prioritized, timestamp = pcall(look_at_waiting)
+return { redis.call('ZCARD', k_live), table.concat(answers), 0, seen and wait + paused + prioritized or -1,
+    seen and timestamp or '' }

@@ -218,6 +218,19 @@ static void show_turn(const redisReply *reply, struct buf *out)
         (void)buf_printf(out, "%s%s", i > 8 ? "," : "", reply->element[i]->element[13]->str);
 }
 
+/* What waits is left out where nothing does. */
+static void show_renewal(const redisReply *reply, struct buf *out)
+{
+    (void)buf_printf(out, "%lld %s%s", reply->element[0]->integer, reply->element[1]->str,
+                     reply->element[2]->integer ? " fenced" : "");
+    if (reply->element[3]->integer < 0 && !reply->element[2]->integer)
+        (void)buf_append_text(out, " waiting=?");
+    if (reply->element[3]->integer > 0)
+        (void)buf_printf(out, " waiting=%lld", reply->element[3]->integer);
+    if (reply->element[4]->len > 0)
+        (void)buf_printf(out, " oldest=%s", reply->element[4]->str);
+}
+
 static void show_reply(struct run *run, struct buf *out)
 {
     const redisReply *reply = run->reply;
@@ -231,8 +244,7 @@ static void show_reply(struct run *run, struct buf *out)
     } else if (reply->type == REDIS_REPLY_INTEGER) {
         (void)buf_printf(out, "%lld", reply->integer);
     } else if (reply->type == REDIS_REPLY_ARRAY) {
-        (void)buf_printf(out, "%lld %s%s", reply->element[0]->integer, reply->element[1]->str,
-                         reply->element[2]->integer ? " fenced" : ""); /* renew */
+        show_renewal(reply, out);
     } else {
         (void)buf_append_text(out, reply->str);
     }

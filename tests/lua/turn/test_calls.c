@@ -24,6 +24,7 @@ static struct {
     enum lock_answer answers[8];
     enum job_outcome outcomes[8];
     uint64_t number;
+    struct renew_state renewed;
     int64_t value;
     bool fenced;
     size_t answered;
@@ -299,7 +300,7 @@ Test(calls, bounds_and_refusals, .init = start, .fini = stop)
 }
 
 static void on_renew(struct queue *called, const struct call_result *call,
-                     const enum lock_answer *answers, size_t count, uint64_t live, bool fenced,
+                     const enum lock_answer *answers, size_t count, const struct renew_state *state,
                      void *arg)
 {
     (void)called;
@@ -308,8 +309,9 @@ static void on_renew(struct queue *called, const struct call_result *call,
     got.results_count = count;
     for (size_t i = 0; i < count; i++)
         got.answers[i] = answers[i];
-    got.number = live;
-    got.fenced = fenced;
+    got.renewed = state ? *state : (struct renew_state){ 0 };
+    got.number = got.renewed.live;
+    got.fenced = got.renewed.fenced;
 }
 
 static void on_outcome(struct queue *called, const struct call_result *call,
@@ -357,6 +359,19 @@ Test(calls, renew, .init = start, .fini = stop)
     cr_expect_eq(got.answers[1], LOCK_RELOCKED);
     cr_expect_eq(got.answers[2], LOCK_LOST);
     cr_expect_eq(got.number, 1);
+    cr_expect(got.renewed.waiting_known && got.renewed.waiting == 0 &&
+              got.renewed.oldest_at_ms == 0);
+    (void)redis_says("HSET bull:q:d timestamp 1700000000000");
+    (void)redis_says("LPUSH bull:q:wait d");
+    cr_assert_eq(queue_renew(queue, &fetcher, NULL, 0, on_renew, NULL, &err), 0);
+    cr_assert_eq(queue_rig_run(), 1);
+    cr_expect(got.renewed.waiting_known && got.renewed.waiting == 1);
+    cr_expect_eq(got.renewed.oldest_at_ms, 1700000000000);
+    (void)redis_says("DEL bull:q:wait");
+    (void)redis_says("SET bull:q:wait x");
+    cr_assert_eq(queue_renew(queue, &fetcher, NULL, 0, on_renew, NULL, &err), 0);
+    cr_assert_eq(queue_rig_run(), 1);
+    cr_expect(!got.renewed.waiting_known && got.outcome == REDIS_REPLY);
     cr_expect_eq(queue_renew(queue, &fetcher, NULL, QUEUE_RENEW_MAX + 1, on_renew, NULL, &err),
                  -EINVAL);
     queue_rig_lose(true);

@@ -120,7 +120,7 @@ static void on_adopted(struct queue *called, const struct call_result *call, str
 }
 
 static void on_renew(struct queue *called, const struct call_result *call,
-                     const enum lock_answer *answers, size_t count, uint64_t live, bool fenced,
+                     const enum lock_answer *answers, size_t count, const struct renew_state *state,
                      void *arg)
 {
     (void)called;
@@ -128,8 +128,8 @@ static void on_renew(struct queue *called, const struct call_result *call,
     note(call);
     for (size_t i = 0; i < count; i++)
         got.answers[i] = answers[i];
-    got.live = live;
-    got.fenced = fenced;
+    got.live = state ? state->live : 0;
+    got.fenced = state && state->fenced;
 }
 
 static void on_done(struct queue *called, const struct call_result *call, int64_t value, void *arg)

@@ -15,7 +15,7 @@ Test(renew, answers)
         { "lost: our own later fetch",
           "active 1\n+ SET :1:lock U:9\nrenew 1 U:1 1\nreply 1 L\nis :1:lock U:9\n" },
         { "lost: no longer active", "active 1\n+ DEL :1:lock :active\n+ LPUSH :wait 1\nrenew 1 U:1 "
-                                    "1\nreply 1 L\nis :1:lock -\n" },
+                                    "1\nreply 1 L waiting=1 oldest=1\nis :1:lock -\n" },
         { "lost: somebody ran it meanwhile, and is gone too",
           "active 1 ats=2\n+ DEL :1:lock\nrenew 1 U:1 1\nreply 1 L\nis :1:lock -\n" },
         { "lost: the job is gone",
@@ -30,6 +30,33 @@ Test(renew, answers)
         { "live processes are counted",
           "+ EVAL \"local t = redis.call('TIME')[1] * 1000 redis.call('ZADD', KEYS[1], t - 1000, "
           "'V', t - 60000, 'W')\" 1 $live\nrenew\nreply 2 \n" },
+    };
+    SCENARIOS(rows);
+}
+
+/* As `drover status` counts: lib/waiting.lua.*/
+Test(renew, tells_what_waits)
+{
+    static const struct scenario rows[] = {
+        { "nothing", "active 1\nrenew 1 U:1 1\nreply 1 E\n" },
+        { "wait and prioritized; the end of wait is next",
+          "job 1 timestamp=11\njob 2 timestamp=22\njob 3 timestamp=33\n+ LPUSH :wait 1 2\n"
+          "+ ZADD :prioritized 5 3\nrenew\nreply 1  waiting=3 oldest=11\n" },
+        { "prioritized alone",
+          "job 1 timestamp=11\njob 2 timestamp=22\n+ ZADD :prioritized 9 1 5 2\nrenew\n"
+          "reply 1  waiting=2 oldest=22\n" },
+        { "what a paused queue of version 5 holds",
+          "job 1 timestamp=11\n+ HSET :meta paused 1\n+ LPUSH :paused 1\nrenew\n"
+          "reply 1  waiting=1 oldest=11\n" },
+        { "its hash is gone", "+ LPUSH :wait 1\nrenew\nreply 1  waiting=1\nloose\n" },
+        { "its hash is none", "+ LPUSH :wait 1\n+ SET :1 x\nrenew\nreply 1  waiting=1\nloose\n" },
+        { "delayed ones do not wait yet",
+          "job 1 timestamp=11\n+ ZADD :delayed 999999999 1\nrenew\nreply 1 \n" },
+        { "a key of a wrong kind costs no lock",
+          "active 1\n+ PEXPIRE :1:lock 10\n+ SET :wait x\nrenew 1 U:1 1\n"
+          "reply 1 E waiting=?\nttl :1:lock\nloose\n" },
+        { "nor does another one", "active 1\n+ SET :prioritized x\nrenew 1 U:1 1\n"
+                                  "reply 1 E waiting=?\nloose\n" },
     };
     SCENARIOS(rows);
 }

@@ -207,6 +207,70 @@ Test(ps_command, json_has_everything)
     json_decref(all);
 }
 
+#define TOTALS_OF_B                                                            \
+    "{\"row\":{\"queue\":\"b\",\"served\":true,\"since_at_ms\":1700000000000," \
+    "\"completed\":41,\"failed\":1,\"retried\":2,\"lost\":3,\"given_back\":4,\"deaths\":0}}"
+
+/* The totals are asked for after that; here they are already on their way. */
+static void run_with_totals(const char *line)
+{
+    static const char *const packets[] = {
+        "{\"row\":{\"pid\":0,\"queue\":\"b\",\"state\":\"serving\"}}",
+        END,
+        "{\"row\":{\"queue\":\"gone\",\"served\":false,\"completed\":5,\"deaths\":2}}",
+        TOTALS_OF_B,
+        "{\"end\":true,\"ok\":true,\"code\":0,\"starts\":3,\"since_at_ms\":1600000000000}",
+    };
+
+    cr_assert(setenv("TZ", "UTC", 1) == 0);
+    fake_start(
+        &(struct fake_answer){ .packets = packets, .count = ARRAY_SIZE(packets), .silent = 1 });
+    cr_expect(fake_run(line) == 0, "%s", line);
+    (void)fake_finish();
+}
+
+Test(ps_command, totals_are_at_the_end)
+{
+    run_with_totals("ps");
+    cr_expect_stdout_eq_str(
+        "PID  QUEUE  SLOT  STATE    GEN  UP  BUSY  DONE  FAILED  RETRIED  WAITING  RSS\n"
+        "  -  b         0  serving    0   -   0/0     0       0        0        0    -\n"
+        "\n"
+        "Totals of this host, over 3 starts of droverd\n"
+        "QUEUE  DONE  FAILED  RETRIED  LOST  BACK  DEATHS  SINCE\n"
+        "b        41       1        2     3     4       0  2023-11-14 22:13:20\n"
+        "gone      5       0        0     0     0       2  -                    not served now\n");
+}
+
+Test(ps_command, totals_of_the_queues_that_were_asked_for)
+{
+    json_t *all;
+
+    run_with_totals("ps --json gone");
+    all = read_printed();
+    cr_expect(json_array_size(json_object_get(all, "totals")) == 1);
+    cr_expect(json_integer_value(json_object_get(all, "starts")) == 3);
+    cr_expect(json_integer_value(json_object_get(all, "totals_since_at_ms")) == 1600000000000);
+    json_decref(all);
+}
+
+/* An older droverd, or one that goes away: the rest is shown, and nothing is said of it. */
+Test(ps_command, totals_may_be_unknown)
+{
+    json_t *all;
+
+    fake_start(&(struct fake_answer){
+        .packets = (const char *const[]){ END, "{\"end\":true,\"ok\":false,\"code\":69}" },
+        .count = 2,
+        .silent = 1 });
+    cr_expect(fake_run("ps --json") == 0);
+    (void)fake_finish();
+    all = read_printed();
+    cr_expect(json_is_null(json_object_get(all, "totals")));
+    cr_expect(!json_object_get(all, "starts"));
+    json_decref(all);
+}
+
 Test(ps_command, a_refusal_is_the_exit_code, .init = cr_redirect_stderr)
 {
     cr_expect(FAKE_RUN("ps", "{\"row\":{\"pid\":1,\"queue\":\"a\"}}",

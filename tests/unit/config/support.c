@@ -146,6 +146,20 @@ const char *sample_value(const struct schema_row *row, enum sample which,
         return first ? "default" : "b";
     case SCHEMA_HANDLER:
         return first ? "noop" : "{exec: [/bin/cat]}";
+    case SCHEMA_USER:
+        return first ? "nobody" : "daemon";
+    case SCHEMA_GROUP:
+        return first ? "daemon" : "4711";
+    case SCHEMA_GROUPS:
+        return first ? "[\"daemon\", \"4711\"]" : "[]";
+    case SCHEMA_UMASK:
+        return first ? "027" : "077";
+    case SCHEMA_NICE:
+        return first ? "5" : "-20";
+    case SCHEMA_LIMIT:
+        if (row->flags & SCHEMA_OF_BYTES)
+            return first ? "16MiB" : "1GiB";
+        return row->flags & SCHEMA_OF_SECONDS ? (first ? "30s" : "1h") : (first ? "64" : "128");
     case SCHEMA_TYPE_COUNT:
         break;
     }
@@ -157,6 +171,14 @@ static char *map_with(const struct schema_row *row, const char *value, const cha
 {
     const char *name = strrchr(row->path, '.') ? strrchr(row->path, '.') + 1 : row->path;
 
+    if (row->type == SCHEMA_LIMIT) {
+        *out_path = "handler";
+        return text_format("{exec: [/bin/cat], limits: {%s: %s}}", name, value);
+    }
+    if (row->type == SCHEMA_GROUP || row->type == SCHEMA_GROUPS) {
+        *out_path = "handler";
+        return text_format("{exec: [/bin/cat], user: nobody, %s: %s}", name, value);
+    }
     if (row->handlers && row->type != SCHEMA_PROGRAM &&
         !(row->handlers & SCHEMA_KIND(CONFIG_HANDLER_NOOP))) {
         *out_path = "handler";

@@ -218,7 +218,7 @@ Test(schema, json_out_of_range_is_refused)
         { "\"processes\":1", "\"processes\":2" },
         { "\"lock\":30000", "\"lock\":4999" },
         { "\"jitter\":0.0", "\"jitter\":1.5" },
-        { "\"version\":2", "\"version\":1" },
+        { "\"version\":3", "\"version\":2" },
         { "\"drover-config\"", "\"other\"" },
         { "\"secrets\":\"kept\"", "\"secrets\":\"masked\"" },
         { "\"batch\":50,", "" },
@@ -235,9 +235,31 @@ Test(schema, json_out_of_range_is_refused)
         { "\"heartbeat\":0", "\"heartbeat\":99" },
         { "\"process\":[\"/bin/cat\"]", "\"process\":[\"cat\"]" },
         { "\"process\":[\"/bin/cat\"]", "\"process\":[]" },
+        { "\"uid\":65534", "\"uid\":0" },
+        { "\"uid\":65534", "\"uid\":4294967295" },
+        { "\"uid\":65534", "\"uid\":-1" },
+        { "\"uid\":65534", "\"uid\":\"nobody\"" },
+        { "\"home\":\"/nonexistent\"", "\"home\":null" },
+        { "\"groups\":[65534]", "\"groups\":[-1]" },
+        { "\"groups\":[65534]", "\"groups\":65534" },
+        { "\"group\":{\"name\":\"4711\",\"gid\":4711}", "\"group\":{\"name\":\"4711\"}" },
+        { "\"group\":{\"name\":\"4711\",\"gid\":4711}", "\"group\":[]" },
+        { "\"groups\":[{\"name\":\"4712\",\"gid\":4712}]", "\"groups\":[4712]" },
+        { "\"umask\":23", "\"umask\":512" },
+        { "\"umask\":23", "\"umask\":\"027\"" },
+        { "\"nice\":5", "\"nice\":-21" },
+        { "\"nice\":5", "\"nice\":20" },
+        { "\"open_files\":64", "\"open_files\":15" },
+        { "\"open_files\":64", "\"open_files\":\"unlimited\"" },
+        { "\"open_files\":64", "\"open_files\":-1" },
+        { "\"cpu\":5", "\"cpu\":0" },
+        { "\"cpu\":5", "\"cpu\":\"5s\"" },
+        { "\"stack\":\"unlimited\"", "\"stack\":\"endless\"" },
     };
-    struct config *config =
-        load_good("queues: {q: {handler: noop, types: {t: {handler: {process: [/bin/cat]}}}}}");
+    struct config *config = load_good(
+        "queues: {q: {handler: noop, types: {t: {handler: {process: [/bin/cat], user: nobody,"
+        " group: 4711, groups: [4712], umask: 027, nice: 5,"
+        " limits: {open_files: 64, cpu: 5s, stack: unlimited}}}}}}");
     struct buf json = BUF_INIT(65536);
 
     cr_assert(config_print_json(config, CONFIG_SECRETS_KEPT, &json, NULL) == 0);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tests/unit/master/master_rig.h"
+#include "tests/unit/master/notify_ear.h"
 
 TestSuite(reload, .init = rig_init, .fini = rig_done, .timeout = 60);
 
@@ -528,73 +529,85 @@ Test(reload, tries_again_what_was_given_up)
 
 /* ---- systemd */
 
-static int open_notify_socket(struct sockaddr_un *out_address)
-{
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    *out_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-    (void)snprintf(out_address->sun_path, sizeof out_address->sun_path, "/tmp/drover-reload-%d",
-                   getpid());
-    (void)unlink(out_address->sun_path);
-    cr_assert(bind(fd, (struct sockaddr *)out_address, sizeof *out_address) == 0);
-    cr_assert(setenv("NOTIFY_SOCKET", out_address->sun_path, 1) == 0);
-    return fd;
-}
-
-/* All messages so far, without those of the status, one after the other, with " | " between. */
-static void hear_systemd(int fd, char *out, size_t room)
-{
-    char message[1024];
-    ssize_t got;
-
-    *out = '\0';
-    while ((got = recv(fd, message, sizeof message - 1, 0)) > 0) {
-        message[got] = '\0';
-        if (strncmp(message, "STATUS=", strlen("STATUS=")) != 0)
-            (void)snprintf(out + strlen(out), room - strlen(out), "%s | ", message);
-    }
-}
-
-static void expect_reload_told(const char *heard)
+static void expect_reload_told(void)
 {
     unsigned long long begun_us;
     struct timespec now;
+    const char *heard = ear_hear_states();
     int end = 0;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    cr_assert(sscanf(heard, "RELOADING=1\nMONOTONIC_USEC=%llu | READY=1 | %n", &begun_us, &end) ==
-                      1 &&
+    cr_assert(sscanf(heard, "RELOADING=1;MONOTONIC_USEC=%llu\nREADY=1\n%n", &begun_us, &end) == 1 &&
                   end > 0 && heard[end] == '\0',
               "%s", heard);
     cr_expect(begun_us / 1000000 <= (unsigned long long)now.tv_sec);
     cr_expect(begun_us / 1000000 + 60 > (unsigned long long)now.tv_sec);
+    ear_forget();
 }
 
 Test(reload, systemd_hears_of_its_beginning_and_its_end)
 {
-    struct sockaddr_un address;
-    int fd = open_notify_socket(&address);
-    char heard[4096];
-
+    ear_open();
     rig_queue("serve", "");
     start_ready();
-    hear_systemd(fd, heard, sizeof heard);
-    cr_expect_str_eq(heard, "READY=1 | ");
+    cr_expect_str_eq(ear_hear_states(), "READY=1\n");
+    ear_forget();
     rig_reload();
-    hear_systemd(fd, heard, sizeof heard);
-    expect_reload_told(heard);
+    expect_reload_told();
+    cr_expect(strstr(ear_status(), "generation 2"), "%s", ear_status());
     rig_write_text("queues: [");
     supervisor_ask_to_reload(rig.supervisor);
     run_until("reload.refused", 1);
     run_turns(2);
-    hear_systemd(fd, heard, sizeof heard);
-    expect_reload_told(heard); /* also when refused, and once */
+    expect_reload_told(); /* also when refused, and once */
     rig_end();
-    hear_systemd(fd, heard, sizeof heard);
-    cr_expect(strncmp(heard, "STOPPING=1 | ", strlen("STOPPING=1 | ")) == 0, "%s", heard);
-    cr_expect(strstr(heard, "READY") == NULL, "%s", heard);
-    (void)close(fd);
-    cr_expect(unlink(address.sun_path) == 0);
+    cr_expect_str_eq(ear_hear_states(), "STOPPING=1\n");
+    ear_close();
+}
+
+/* What is asked during a reload is done after it, and each has its own beginning and end. */
+Test(reload, systemd_hears_of_one_after_the_other)
+{
+    ear_open();
+    rig_queue("serve", "");
+    start_ready();
+    ear_forget();
+    supervisor_ask_to_reload(rig.supervisor);
+    run_turns(1);
+    for (int i = 0; i < 3; i++)
+        supervisor_ask_to_reload(rig.supervisor);
+    run_until("reload.done", 2);
+    run_turns(3);
+    cr_expect(count_lines("reload.done") == 2, "three that waited are one");
+    cr_expect(ear_count("RELOADING=1") == 2 && ear_count("READY=1") == 2, "%s", ear_hear());
+    cr_expect(!strstr(ear_status(), "reloading"), "%s", ear_status());
+    rig_end();
+    ear_close();
+}
+
+/* STOPPING is the last word, whatever was under way; and during the end nothing is begun. */
+Test(reload, systemd_hears_of_the_end_that_comes_in_between)
+{
+    ear_open();
+    rig_queue("wait-ready", "");
+    tell_workers("ready", 1, 1);
+    start_ready();
+    rig_forget_queues();
+    rig_queue("wait-ready", "attempts: 7");
+    rig_write();
+    ear_forget();
+    supervisor_ask_to_reload(rig.supervisor);
+    run_until("reload.accepted", 1);
+    run_turns(2);
+    cr_expect(strstr(ear_status(), "; reloading"), "%s", ear_status());
+    supervisor_ask_to_end(rig.supervisor);
+    run_turns(1);
+    supervisor_ask_to_reload(rig.supervisor);
+    (void)run_to_the_end();
+    cr_expect(ear_count("RELOADING=1") == 1 && ear_count("READY=1") == 0, "%s", ear_hear());
+    cr_expect(strstr(ear_hear_states(), "\nSTOPPING=1\n"), "%s", ear_hear_states());
+    cr_expect(count_lines("reload.ignored") == 1);
+    ear_close();
 }
 
 /* No event comes after the last one that a reload waits for, so it must be looked at in that turn.

@@ -95,7 +95,7 @@ Test(replace, nothing_happens_to_the_old_ones_while_a_new_one_is_not_ready)
     cr_expect(count_lines("worker.ready") == 1, "both are told before they are ready");
     run_turns(20);
     cr_expect(pid_of("wait-ready", 0) == old && count_lines("worker.draining") == 0);
-    cr_expect(slot_of("wait-ready", 0)->allowed == 4 && rig.supervisor->told_ready);
+    cr_expect(slot_of("wait-ready", 0)->allowed == 4 && rig.supervisor->service.told_ready);
     tell_workers("ready", 2, 1);
     expect_outcome(fd, "replace", "replaced", "");
     run_until("worker.draining", 1);

@@ -214,3 +214,48 @@ Test(shown, the_master_itself)
     json_decref(end);
     rig_end();
 }
+
+/* ---- totals */
+
+Test(shown, totals_have_the_living_and_the_gone)
+{
+    json_t *rows, *end;
+    const json_t *row;
+    long long since_ms;
+
+    rig_queue("show-jobs", "");
+    rig_queue("serve", "concurrency: 2, processes: 2");
+    start_ready();
+    run_while(shows_few_jobs);
+    end = client_ask("\"verb\":\"totals\"", &rows);
+    cr_expect(integer_of(end, "starts") == 1 && integer_of(end, "since_at_ms") > 0);
+    cr_expect(json_array_size(rows) == 2);
+    row = row_of(rows, "show-jobs");
+    cr_expect(integer_of(row, "completed") == 41, "of a process that lives");
+    cr_expect(integer_of(row, "deaths") == 0 && json_is_true(json_object_get(row, "served")));
+    since_ms = integer_of(row, "since_at_ms");
+    cr_expect(since_ms > 0);
+    json_decref(rows);
+    json_decref(end);
+    kill_worker("show-jobs", 0, SIGKILL);
+    run_until("worker.ready", 4);
+    run_while(shows_few_jobs);
+    json_decref(client_ask("\"verb\":\"totals\",\"queue\":\"show-jobs\"", &rows));
+    row = json_array_get(rows, 0);
+    cr_expect(json_array_size(rows) == 1);
+    cr_expect(integer_of(row, "completed") == 82, "and of one that is gone");
+    cr_expect(integer_of(row, "deaths") == 1);
+    cr_expect(integer_of(row, "since_at_ms") == since_ms);
+    json_decref(rows);
+    rig_forget_queues();
+    rig_queue("show-jobs", "");
+    rig_reload();
+    run_until("pool.gone", 1);
+    json_decref(client_ask("\"verb\":\"totals\"", &rows));
+    row = row_of(rows, "serve");
+    cr_expect(integer_of(row, "completed") == 6, "also of a queue that was removed");
+    cr_expect(json_is_false(json_object_get(row, "served")));
+    json_decref(rows);
+    supervisor_ask_to_end(rig.supervisor);
+    cr_expect(run_to_the_end() == EXIT_CODE_OK);
+}

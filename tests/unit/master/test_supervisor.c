@@ -449,34 +449,3 @@ Test(supervisor, runs_without_its_control_socket)
     rig_end();
     cr_expect(rmdir(rig.control) == 0, "it is still there, as it was");
 }
-
-/* What systemd would hear, on a socket of the test. */
-Test(supervisor, tells_systemd)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    char heard[16384] = "", message[1024];
-    ssize_t got;
-
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "/tmp/drover-notify-%d", getpid());
-    (void)unlink(address.sun_path);
-    cr_assert(bind(fd, (struct sockaddr *)&address, sizeof address) == 0);
-    cr_assert(setenv("NOTIFY_SOCKET", address.sun_path, 1) == 0);
-    rig_queue("serve", "");
-    rig_start();
-    run_until("droverd.ready", 1);
-    supervisor_ask_to_end(rig.supervisor);
-    cr_expect(run_to_the_end() == EXIT_CODE_OK);
-    while ((got = recv(fd, message, sizeof message - 1, 0)) > 0) {
-        message[got] = '\0';
-        (void)strncat(heard, message, sizeof heard - strlen(heard) - 2);
-        (void)strcat(heard, "\n");
-    }
-    cr_expect(strstr(heard, "READY=1\n"), "%s", heard);
-    cr_expect(strstr(heard, "STATUS=running: 1 of 1 workers ready, generation 1\n"), "%s", heard);
-    cr_expect(strstr(heard, "STOPPING=1\n"), "%s", heard);
-    cr_expect(strstr(heard, "EXTEND_TIMEOUT_USEC="), "%s", heard);
-    cr_expect(strstr(heard, "READY=1") < strstr(heard, "STOPPING=1"), "%s", heard);
-    (void)close(fd);
-    cr_expect(unlink(address.sun_path) == 0);
-}

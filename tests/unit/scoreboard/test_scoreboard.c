@@ -396,8 +396,8 @@ Test(scoreboard, the_bytes_are_where_the_protocol_page_says)
     unsigned char use;
 
     cr_assert(pread(scoreboard_fd(board), head, sizeof head, 0) == sizeof head);
-    cr_expect(head[0] == 0x53565244 && head[1] == 1 && head[2] == SLOTS_OFFSET &&
-              head[3] == SLOT_BYTES && head[4] == 4096 && head[5] == 12 && head[6] == 3 &&
+    cr_expect(head[0] == 0x53565244 && head[1] == 2 && head[2] == SLOTS_OFFSET &&
+              head[3] == SLOT_BYTES && head[4] == 4096 && head[5] == 14 && head[6] == 3 &&
               head[7] == 40 && head[8] == 128 && head[9] == 0);
     cr_assert(pread(scoreboard_fd(board), &use, 1, 4096 + index) == 1);
     cr_expect(use == 1);

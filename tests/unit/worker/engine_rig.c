@@ -62,7 +62,8 @@ void answer_renew(struct fake_call *call, const enum lock_answer *answers)
     mark_answered(call, FAKE_RENEW);
     for (size_t i = 0; answers && i < call->count; i++)
         all[i] = answers[i];
-    ((queue_renew_cb *)call->on_done)(NULL, &replied, all, call->count, 1, false, call->arg);
+    ((queue_renew_cb *)call->on_done)(NULL, &replied, all, call->count, &rig.renew_state,
+                                      call->arg);
     step();
 }
 
@@ -71,7 +72,7 @@ void answer_renew_badly(struct fake_call *call, enum redis_outcome outcome)
     struct call_result result = { outcome, REDIS_CLASS_NONE, "told" };
 
     mark_answered(call, FAKE_RENEW);
-    ((queue_renew_cb *)call->on_done)(NULL, &result, NULL, 0, 0, false, call->arg);
+    ((queue_renew_cb *)call->on_done)(NULL, &result, NULL, 0, NULL, call->arg);
     step();
 }
 
@@ -84,12 +85,13 @@ void answer_outcome(struct fake_call *call, const enum job_outcome *outcomes)
 
 void answer_renew_fenced(struct fake_call *call)
 {
+    const struct renew_state fenced = { .live = 1, .fenced = true };
     enum lock_answer all[QUEUE_RENEW_MAX];
 
     mark_answered(call, FAKE_RENEW);
     for (size_t i = 0; i < QUEUE_RENEW_MAX; i++)
         all[i] = LOCK_LOST;
-    ((queue_renew_cb *)call->on_done)(NULL, &replied, all, call->count, 1, true, call->arg);
+    ((queue_renew_cb *)call->on_done)(NULL, &replied, all, call->count, &fenced, call->arg);
     step();
 }
 
@@ -197,6 +199,7 @@ void rig_init(void)
     };
 
     memset(&rig, 0, sizeof(rig));
+    rig.renew_state.live = 1;
     log_open(2, LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR);
     rig.calls = calloc(FAKE_CALLS_MAX, sizeof(*rig.calls));
     cr_assert(eq(int, uv_loop_init(&rig.loop), 0));
@@ -259,7 +262,7 @@ static void answer_all_badly(void)
         struct fake_call *call = &rig.calls[i];
 
         if (!call->answered && call->kind == FAKE_RENEW)
-            ((queue_renew_cb *)call->on_done)(NULL, &result, NULL, 0, 0, false, call->arg);
+            ((queue_renew_cb *)call->on_done)(NULL, &result, NULL, 0, NULL, call->arg);
     }
 }
 

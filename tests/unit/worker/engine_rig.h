@@ -84,6 +84,7 @@ struct rig {
     size_t runs_count;
     struct fake_board board;
     bool without_board, without_identity, start_held;
+    struct renew_state renew_state; /* what answer_renew tells */
     size_t ceiling;    /* slots, or what ran and was asked for when they became fewer */
     size_t resized_to; /* what the handlers were told last; likewise: */
     uint64_t drain_told_ms;

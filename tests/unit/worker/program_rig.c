@@ -96,6 +96,10 @@ void rig_init(void)
     rig.config.kind = CONFIG_HANDLER_EXEC;
     rig.config.max_output_bytes = 1 << 20;
     rig.config.parallel = 1;
+    rig.config.umask = CONFIG_UMASK_INHERIT;
+    rig.config.nice = CONFIG_NICE_INHERIT;
+    for (size_t i = 0; i < RESOURCE_COUNT; i++)
+        rig.config.limits[i] = RESOURCE_INHERIT;
     rig.setup = (struct handler_setup){ .loop = &rig.loop,
                                         .config = &rig.config,
                                         .queue = "pictures",

@@ -339,7 +339,7 @@ Test(arguments, are_checked)
 {
     static const struct {
         const char *name;
-        const char *argv[16];
+        const char *argv[24];
         const char *fault; /* NULL: accepted */
     } rows[] = {
         { "all and padding",
@@ -350,6 +350,20 @@ Test(arguments, are_checked)
           { "--queue", "q", "--slot", "1", "--uuid", UUID, "--generation", "2", "--slots", "3",
             "--board", "4095", "--master", UUID },
           NULL },
+        { "another user",
+          { "--queue", "q", "--uuid", UUID, "--slots", "3", "--user", "5", "--group", "6",
+            "--groups", "6,7", "--keep", "480" },
+          NULL },
+        { "a user without a group",
+          { "--queue", "q", "--uuid", UUID, "--slots", "3", "--user", "5" },
+          "belong together" },
+        { "groups without a user",
+          { "--queue", "q", "--uuid", UUID, "--slots", "3", "--groups", "5" },
+          "belong together" },
+        { "a user that means nobody",
+          { "--queue", "q", "--uuid", UUID, "--slots", "3", "--user", "4294967295", "--group",
+            "6" },
+          "--user" },
         { "help", { "--help" }, NULL },
         { "board beyond the scoreboard",
           { "--queue", "q", "--uuid", UUID, "--slots", "3", "--board", "4096" },
@@ -370,7 +384,7 @@ Test(arguments, are_checked)
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct worker_arguments out;
         struct error err = { 0 };
-        const char *argv[17] = { "drover-worker" };
+        const char *argv[25] = { "drover-worker" };
         int argc = 1, r;
 
         for (; rows[i].argv[argc - 1]; argc++)

@@ -53,6 +53,43 @@ Test(shown, counters_of_the_last_fetch)
     cr_assert(not(is_shown(SCOREBOARD_MAXED)));
 }
 
+/* A renewal comes every 2 s, whether anything is fetched or not. */
+Test(shown, what_waits_is_known_while_all_slots_are_busy)
+{
+    uint64_t seen_ms;
+
+    run_one(make_job(1), &(struct fetch_state){ .waiting = 5 });
+    cr_assert(eq(u64, shown(SCOREBOARD_OLDEST_AT_MS), 0), "a fetch does not tell it");
+    seen_ms = shown(SCOREBOARD_WAITING_SEEN_MS);
+    rig.renew_state.waiting_known = true;
+    rig.renew_state.waiting = 431;
+    rig.renew_state.oldest_at_ms = 1700000000000;
+    pass_ms(2000);
+    answer_beats();
+    cr_assert(eq(u64, shown(SCOREBOARD_WAITING), 431));
+    cr_assert(eq(u64, shown(SCOREBOARD_OLDEST_AT_MS), 1700000000000));
+    cr_assert(lt(u64, seen_ms, shown(SCOREBOARD_WAITING_SEEN_MS)));
+    rig.renew_state = (struct renew_state){ .live = 1, .waiting = 7 };
+    pass_ms(2000);
+    answer_beats();
+    cr_assert(eq(u64, shown(SCOREBOARD_WAITING), 431), "it could not be told: nothing is changed");
+}
+
+Test(shown, fetches_do_not_tell_what_a_paused_queue_holds)
+{
+    static const struct fetch_state states[] = { { .paused = true }, { .waiting = 0 } };
+
+    rig.renew_state = (struct renew_state){ 1, false, true, 9, 1700000000000 };
+    rig_start(1);
+    answer_beats();
+    answer_turn(open_call(FAKE_TURN), NULL, NULL, 0, &states[0]);
+    cr_assert(eq(u64, shown(SCOREBOARD_WAITING), 9));
+    answer_wait(open_call(FAKE_WAIT), UINT64_MAX);
+    answer_turn(open_call(FAKE_TURN), NULL, NULL, 0, &states[1]);
+    cr_assert(eq(u64, shown(SCOREBOARD_WAITING), 0));
+    cr_assert(eq(u64, shown(SCOREBOARD_OLDEST_AT_MS), 0), "nothing waits, so nothing is old");
+}
+
 Test(shown, flags_follow_the_queue)
 {
     static const struct fetch_state states[] = { { .paused = true }, { .maxed = true }, { 0 } };

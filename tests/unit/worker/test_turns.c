@@ -365,7 +365,7 @@ Test(turns, live_processes_are_told_for_the_fair_share)
     renew = open_call(FAKE_RENEW);
     renew->answered = true;
     ((queue_renew_cb *)renew->on_done)(NULL, &(struct call_result){ .outcome = REDIS_REPLY }, NULL,
-                                       0, 7, false, renew->arg);
+                                       0, &(struct renew_state){ .live = 7 }, renew->arg);
     answer_jobs(open_call(FAKE_TURN), 1, 0, 5);
     cr_assert(eq(u64, open_call(FAKE_TURN)->live, 7));
 }
