@@ -76,12 +76,8 @@ class Programs(QueueCase):
         for old, new in (("/srv/drover/", EXAMPLES + "/"), *changes):
             self.assertIn(old, text)
             text = text.replace(old, new)
-        given = "url: redis://127.0.0.1:6379/0"
-        if given in text:
-            text = text.replace(given, f"url: {self.server.url}")
-        else:
-            text += f"\nredis:\n  default: {{url: '{self.server.url}'}}\n"
-        return self.droverd(text + f"\ncontrol: {self.scratch}/control\n")
+        return self.droverd(text, args=("--set", f"redis.default.url={self.server.url}", "--set", f"control={self.scratch}/control",
+                                        "--set", "log.format=json"))
 
     def test_nightly_archive(self):
         data, backups = (os.path.join(self.scratch, name) for name in ("data", "backups"))
