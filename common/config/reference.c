@@ -220,7 +220,7 @@ void reference_print(enum reference_form form, struct buf *out)
                  "[conf/examples/first-queue.yaml](../conf/examples/first-queue.yaml) "
                  "is a small one to begin with.\n\n");
     else
-        (void)buf_append_text(out, ".TH DROVER.YAML 5 2026-11-22 \"drover " DROVER_VERSION "\"\n"
+        (void)buf_append_text(out, ".TH DROVER.YAML 5 \"" DROVER_MANUAL_DATE "\" \"drover " DROVER_VERSION "\"\n"
                                    ".SH NAME\ndrover.yaml \\- configuration of drover\n");
     for (size_t i = 0; i < ARRAY_SIZE(paragraphs); i++)
         print_paragraph(form, &paragraphs[i], out);

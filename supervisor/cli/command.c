@@ -337,7 +337,7 @@ void cli_print_manual(struct buf *out)
 {
     (void)buf_append_text(
         out, ".\\\" Made from the tables of supervisor/cli by drover-manual.\n"
-             ".TH DROVER 1 \"\" \"drover " DROVER_VERSION "\" \"drover\"\n"
+             ".TH DROVER 1 \"" DROVER_MANUAL_DATE "\" \"drover " DROVER_VERSION "\" \"drover\"\n"
              ".SH NAME\ndrover \\- BullMQ job queues as a Linux system service\n"
              ".SH SYNOPSIS\n.B drover\n[\\fB\\-\\-instance\\fR \\fINAME\\fR]\n.I "
              "COMMAND\n[\\fIOPTION\\fR...]\n"
