@@ -60,7 +60,7 @@ def line_of(text):
 
 def sentences(text):
     """One sentence a line, as pages are written."""
-    return [line_of(part) for part in re.split(r"(?<=[a-z0-9)R][.:;]) (?=\S)", inline(text))]
+    return [line_of(part) for part in re.split(r"(?<=[a-z0-9)R]\.) (?=\S)", inline(text))]
 
 
 def cells(row):
@@ -70,10 +70,10 @@ def cells(row):
 class Page:
     def __init__(self, path, lines):
         self.path, self.lines, self.at = path, lines, 0
-        self.out, self.subsections = [], False
+        self.out = []
 
-    def error(self, text):
-        return Unreadable(f"{self.path}:{self.at + 1}: {text}")
+    def error(self, text, at=None):
+        return Unreadable(f"{self.path}:{(self.at if at is None else at) + 1}: {text}")
 
     def line(self):
         return self.lines[self.at] if self.at < len(self.lines) else None
@@ -128,21 +128,24 @@ class Page:
             self.out += [".IP \\(bu 2", *sentences(" ".join([begin, *more]))]
 
     def table(self):
-        head, rule, *rows = self.block(lambda line: line.startswith("|"))
-        if not re.fullmatch(r"[|\s:-]+", rule) or len(cells(head)) not in (2, 3):
-            raise self.error("a table has a head, a rule, and two or three columns")
-        for row in rows:
+        begin = self.at
+        lines = self.block(lambda line: line.startswith("|"))
+        columns = len(cells(lines[0]))
+        if len(lines) < 2 or not re.fullmatch(r"[|\s:-]+", lines[1]) or columns not in (2, 3):
+            raise self.error("a table has a head, a rule, and two or three columns", begin)
+        for number, row in enumerate(lines[2:], begin + 2):
             term, *middle, last = cells(row)
-            if len(middle) != len(cells(head)) - 2:
-                raise self.error(f"a row with another number of cells: {row}")
+            if len(middle) != columns - 2:
+                raise self.error(f"a row with another number of cells: {row}", number)
             note = f" ({inline(middle[0])})" if middle and middle[0] else ""
             self.out += [".TP", line_of(inline(term) + note), *(sentences(last) if last else ["\\&"])]
 
     def code(self):
+        begin = self.at
         self.at += 1
         lines = self.block(lambda line: not line.startswith("```"))
         if self.line() is None:
-            raise self.error("the code has no end")
+            raise self.error("the code has no end", begin)
         self.at += 1
         self.out += [".PP", ".RS 4", ".nf", *(line_of(plain(line)) if line else "\\&" for line in lines), ".fi", ".RE"]
 

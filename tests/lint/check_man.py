@@ -61,11 +61,11 @@ def check_references(texts, names):
     for path in lintlib.files(".md", ".in", ".c"):
         if not path.startswith("tests/"):
             for number, line in lintlib.lines(path):
-                texts = [*texts, (f"{path}:{number}", line)] if OURS.search(line) else texts
+                texts.append((f"{path}:{number}", line))
     for place, text in texts:
-        for name, section in OURS.findall(text):
-            if f"{name}.{section}" not in names:
-                yield f"{place}: there is no page {name}({section})"
+        for name, number in OURS.findall(text):
+            if f"{name}.{number}" not in names:
+                yield f"{place}: there is no page {name}({number})"
 
 
 def section(text, title):
