@@ -284,3 +284,11 @@ MUST_CHECK int config_print_effective_json(const struct config *config, struct b
 /* `drover check --explain KEY`: what the key means, type, default, range, what a change takes; `*`
  * matches names. -ENOENT with a did-you-mean when there is no such key. KEY NULL lists all keys. */
 MUST_CHECK int config_explain(const char *key, struct buf *out, struct error *err);
+
+/* `drover check --list`, one a line: names of the queues; KEY= of every value that could be set
+ * here, and KEY=VALUE for each value where there are only some; the keys' patterns. A failed append
+ * marks `out`. */
+enum config_list { CONFIG_LIST_QUEUES, CONFIG_LIST_SETTINGS };
+MUST_CHECK int config_list(const struct config *config, enum config_list what, struct buf *out,
+                           struct error *err);
+void config_list_keys(struct buf *out);

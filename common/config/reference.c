@@ -220,7 +220,8 @@ void reference_print(enum reference_form form, struct buf *out)
                  "[conf/examples/first-queue.yaml](../conf/examples/first-queue.yaml) "
                  "is a small one to begin with.\n\n");
     else
-        (void)buf_append_text(out, ".TH DROVER.YAML 5 2026-11-22 \"drover " DROVER_VERSION "\"\n"
+        (void)buf_append_text(out, ".TH DROVER.YAML 5 \"" DROVER_MANUAL_DATE
+                                   "\" \"drover " DROVER_VERSION "\"\n"
                                    ".SH NAME\ndrover.yaml \\- configuration of drover\n");
     for (size_t i = 0; i < ARRAY_SIZE(paragraphs); i++)
         print_paragraph(form, &paragraphs[i], out);
@@ -228,7 +229,8 @@ void reference_print(enum reference_form form, struct buf *out)
     if (form == REFERENCE_MARKDOWN)
         out->len -= out->len && out->data[out->len - 1] == '\n'; /* one newline at the end */
     else
-        (void)buf_append_text(out, ".SH \"SEE ALSO\"\n.BR drover (1),\n.BR droverd (8)\n");
+        (void)buf_append_text(
+            out, ".SH \"SEE ALSO\"\n.BR drover (1),\n.BR drover\\-handler (7),\n.BR droverd (8)\n");
     if (out->data)
         out->data[out->len] = '\0';
 }

@@ -28,6 +28,7 @@ static const struct cli_option options[] = {
     { .name = "data",
       .kind = CLI_TEXT,
       .arg = "JSON",
+      .value = CLI_VALUE_DATA,
       AT(data),
       .help = "the job's data, as DATA: JSON text, - for standard input, @FILE for a file;\n"
               "{} unless given" },
@@ -56,23 +57,30 @@ static const struct cli_option options[] = {
     { .name = "backoff",
       .kind = CLI_TEXT,
       .arg = "KIND:TIME[:JITTER]",
+      .value = CLI_VALUE_WORDS,
+      .words = "fixed: exponential:",
       AT(backoff),
       .help = "how long a failed job waits: fixed:5s, exponential:2s, exponential:2s:0.5\n"
               "(jitter 0.5: between half and all of it, by chance)" },
     { .name = "keep-completed",
       .kind = CLI_TEXT,
       .arg = "RULE",
+      .value = CLI_VALUE_WORDS,
+      .words = "all none",
       AT(keep_completed),
       .help = "completed jobs that stay in Redis: all, none, the newest N, or an age as in 7d" },
     { .name = "keep-failed",
       .kind = CLI_TEXT,
       .arg = "RULE",
+      .value = CLI_VALUE_WORDS,
+      .words = "all none",
       AT(keep_failed),
       .help = "the same for failed jobs" },
     { .name = "count", .kind = CLI_NUMBER, .arg = "N", AT(count), .help = "the same job N times" },
     { .name = "lines",
       .kind = CLI_TEXT,
       .arg = "FILE",
+      .value = CLI_VALUE_FILE,
       AT(lines),
       .help = "one job per line of FILE (- for standard input): each line is the data of one.\n"
               "Bad lines are told with their number and left out" },
@@ -81,6 +89,12 @@ static const struct cli_option options[] = {
       AT(json),
       .help = "one line of JSON per job: {\"id\":\"17\",\"duplicate\":false}" },
     CLI_WHERE_OPTIONS(struct add_values),
+};
+
+static const struct cli_operand operands[] = {
+    { .name = "QUEUE", .value = CLI_VALUE_QUEUE },
+    { .name = "NAME" },
+    { .name = "DATA", .value = CLI_VALUE_DATA },
 };
 
 static int cli_add(int argc, char **argv);
@@ -105,6 +119,8 @@ const struct cli_command cli_add_command = {
                 "drover add mail welcome --redis redis://localhost:6379 --data @letter.json\n",
     .options = options,
     .options_count = ARRAY_SIZE(options),
+    .operands = operands,
+    .operands_count = ARRAY_SIZE(operands),
     .run = cli_add,
 };
 

@@ -13,7 +13,7 @@
 #define OUTPUT_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
 struct check_values {
-    const char *config;
+    const char *config, *list;
     struct cli_list set;
     bool explain, effective, unit, json;
 };
@@ -23,11 +23,13 @@ static const struct cli_option options[] = {
       .letter = 'c',
       .kind = CLI_TEXT,
       .arg = "FILE",
+      .value = CLI_VALUE_FILE,
       .at = offsetof(struct check_values, config),
       .help = "the configuration; " CLI_CONFIG_FILE " unless given" },
     { .name = "set",
       .kind = CLI_LIST,
       .arg = "KEY=VALUE",
+      .value = CLI_VALUE_SETTING,
       .at = offsetof(struct check_values, set),
       .help = "as if the file said so; may be given again, as with droverd" },
     { .name = "explain",
@@ -38,6 +40,14 @@ static const struct cli_option options[] = {
       .kind = CLI_FLAG,
       .at = offsetof(struct check_values, effective),
       .help = "every value in force and where it came from; secrets are masked" },
+    { .name = "list",
+      .kind = CLI_TEXT,
+      .arg = "WHAT",
+      .value = CLI_VALUE_WORDS,
+      .words = "queues settings keys",
+      .at = offsetof(struct check_values, list),
+      .help = "only names, one a line: queues of the file, settings that --set could\n"
+              "change in it, or keys that there are" },
     { .name = "unit",
       .kind = CLI_FLAG,
       .at = offsetof(struct check_values, unit),
@@ -49,12 +59,18 @@ static const struct cli_option options[] = {
       .help = "for programs" },
 };
 
+static const struct cli_operand operands[] = {
+    { .name = "KEY", .value = CLI_VALUE_KEY, .with = "explain" },
+    { .name = "UNIT", .with = "unit" },
+};
+
 static int cli_check(int argc, char **argv);
 
 const struct cli_command cli_check_command = {
     .name = "check",
     .summary = "checks the configuration: every mistake with its place, before droverd reads it",
     .usage = "drover check [-c FILE] [--set KEY=VALUE]... [--effective] [--json]\n"
+             "drover check --list queues|settings|keys [-c FILE]\n"
              "drover check --unit [-c FILE] [--set KEY=VALUE]... [--json] [UNIT]\n"
              "drover check --explain [KEY]",
     .about =
@@ -67,11 +83,15 @@ const struct cli_command cli_check_command = {
     .examples = "is the file right?\ndrover check\n"
                 "what would another value do?\ndrover check --set queues.mail.concurrency=50\n"
                 "where does a value come from?\ndrover check --effective | grep queues.mail\n"
+                "for each queue of the file\n"
+                "for queue in $(drover check --list queues); do drover status \"$queue\"; done\n"
                 "would the unit kill running jobs, or hide their files?\ndrover check --unit\n"
                 "what does a key mean? * stands for any name\n"
                 "drover check --explain 'queues.*.lock'\n",
     .options = options,
     .options_count = ARRAY_SIZE(options),
+    .operands = operands,
+    .operands_count = ARRAY_SIZE(operands),
     .run = cli_check,
 };
 
@@ -87,6 +107,23 @@ static int explain(const char *key)
         r = -EIO;
     buf_done(&out);
     return r < 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+}
+
+static int list_keys(void)
+{
+    struct buf out = BUF_INIT(OUTPUT_BYTES_MAX);
+    int code;
+
+    config_list_keys(&out);
+    code = output_flush(&out) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+    buf_done(&out);
+    return code;
+}
+
+static bool is_list(const char *what)
+{
+    return strcmp(what, "queues") == 0 || strcmp(what, "settings") == 0 ||
+           strcmp(what, "keys") == 0;
 }
 
 static void print_finding_json(const struct config_finding *finding, bool first, struct buf *out)
@@ -146,7 +183,11 @@ static int print_result(const struct check_values *values, const char *file,
 
     if (!values->json || (values->effective && config))
         cli_print_findings(report);
-    if (values->effective && config && values->json)
+    if (values->list && config)
+        r = config_list(
+            config, strcmp(values->list, "queues") == 0 ? CONFIG_LIST_QUEUES : CONFIG_LIST_SETTINGS,
+            out, &err);
+    else if (values->effective && config && values->json)
         r = config_print_effective_json(config, out, &err);
     else if (values->effective && config)
         r = config_print_effective(config, out, &err);
@@ -223,6 +264,13 @@ static int cli_check(int argc, char **argv)
     if (words_count > (values.explain || values.unit ? 1 : 0))
         return cli_usage_error("check", "unexpected \"%s\"%s", words[words_count - 1],
                                values.explain ? "" : "; a file is named with -c");
+    if (values.list && (values.explain || values.effective || values.unit || values.json))
+        return cli_usage_error("check", "--list prints names only: without other forms of output");
+    if (values.list && !is_list(values.list))
+        return cli_usage_error("check", "--list needs queues, settings or keys, not \"%s\"",
+                               values.list);
+    if (values.list && strcmp(values.list, "keys") == 0)
+        return list_keys();
     if (values.explain)
         return explain(words_count ? words[0] : NULL);
     code = cli_overrides_init(&overrides, "check", &values.set);

@@ -12,6 +12,17 @@
 
 #define OPTIONS_MAX 32 /* of one command; asserted by tests */
 
+const struct cli_option cli_global_options[] = {
+    { .name = "instance",
+      .letter = 'i',
+      .kind = CLI_TEXT,
+      .arg = "NAME",
+      .help = "of several droverd on this host that of drover@NAME" },
+    { .name = "help", .letter = 'h', .kind = CLI_FLAG, .help = "the list of commands" },
+    { .name = "version", .kind = CLI_FLAG, .help = "the version" },
+};
+const size_t cli_global_options_count = ARRAY_SIZE(cli_global_options);
+
 const struct cli_command *cli_find_command(const char *name)
 {
     for (size_t i = 0; i < cli_commands_count; i++) {
@@ -337,7 +348,7 @@ void cli_print_manual(struct buf *out)
 {
     (void)buf_append_text(
         out, ".\\\" Made from the tables of supervisor/cli by drover-manual.\n"
-             ".TH DROVER 1 \"\" \"drover " DROVER_VERSION "\" \"drover\"\n"
+             ".TH DROVER 1 \"" DROVER_MANUAL_DATE "\" \"drover " DROVER_VERSION "\" \"drover\"\n"
              ".SH NAME\ndrover \\- BullMQ job queues as a Linux system service\n"
              ".SH SYNOPSIS\n.B drover\n[\\fB\\-\\-instance\\fR \\fINAME\\fR]\n.I "
              "COMMAND\n[\\fIOPTION\\fR...]\n"
@@ -353,17 +364,18 @@ void cli_print_manual(struct buf *out)
     for (size_t i = 0; i < cli_commands_count; i++)
         roff_command(cli_commands[i], out);
     (void)buf_append_text(
-        out, ".SH EXIT STATUS\n"
-             ".TP\n.B 0\nDone.\n"
-             ".TP\n.B 1\nWhat was asked for failed; standard error says why.\n"
-             ".TP\n.B 64\nWrong command line.\n"
-             ".TP\n.B 69\nRedis cannot be reached, or refuses.\n"
-             ".TP\n.B 78\nThe configuration has errors.\n"
-             ".SH ENVIRONMENT\n"
-             ".TP\n.B DROVER_CONTROL\nControl socket of droverd, unless \\-\\-socket is given.\n"
-             ".TP\n.B DROVER_REDIS_PASSWORD\nPassword for \\-\\-redis.\n"
-             ".TP\n.B DROVER_INSTANCE\nThe instance, unless \\-\\-instance is given.\n"
-             ".SH FILES\n.I /etc/drover/drover.yaml\n.br\n"
-             ".I /run/drover/control\n"
-             ".SH SEE ALSO\n.BR drover.yaml (5),\n.BR droverd (8)\n");
+        out,
+        ".SH EXIT STATUS\n"
+        ".TP\n.B 0\nDone.\n"
+        ".TP\n.B 1\nWhat was asked for failed; standard error says why.\n"
+        ".TP\n.B 64\nWrong command line.\n"
+        ".TP\n.B 69\nRedis, droverd or systemd is not there, refuses, or did not answer in time.\n"
+        ".TP\n.B 78\nThe configuration has errors.\n"
+        ".SH ENVIRONMENT\n"
+        ".TP\n.B DROVER_CONTROL\nControl socket of droverd, unless \\-\\-socket is given.\n"
+        ".TP\n.B DROVER_REDIS_PASSWORD\nPassword for \\-\\-redis.\n"
+        ".TP\n.B DROVER_INSTANCE\nThe instance, unless \\-\\-instance is given.\n"
+        ".SH FILES\n.I /etc/drover/drover.yaml\n.br\n"
+        ".I /run/drover/control\n"
+        ".SH SEE ALSO\n.BR drover.yaml (5),\n.BR drover.service (8),\n.BR droverd (8)\n");
 }

@@ -1,6 +1,6 @@
 /* command.h - the commands of `drover` and their options, as tables.
- * Invariant: the parser, --help and the manual page read the same rows; an option is described
- * nowhere else. */
+ * Invariant: the parser, --help, the manual page and the completion of shells read the same rows;
+ * an option is described nowhere else. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,6 +15,18 @@ enum cli_kind {
     CLI_LIST,     /* struct cli_list; may be given again */
     CLI_NUMBER,   /* struct cli_number; whole, not negative */
     CLI_DURATION, /* struct cli_number in ms; "5s" */
+};
+
+/* What a value or an operand stands for: what a shell can offer where it is to be written. */
+enum cli_value {
+    CLI_VALUE_ANY,     /* nothing is known of it */
+    CLI_VALUE_WORDS,   /* one of `words` */
+    CLI_VALUE_FILE,    /* a path */
+    CLI_VALUE_DATA,    /* JSON, or @ and a path */
+    CLI_VALUE_QUEUE,   /* a queue of the configuration */
+    CLI_VALUE_KEY,     /* a key of the configuration, * for names */
+    CLI_VALUE_SETTING, /* KEY=VALUE of the configuration */
+    CLI_VALUE_COUNT,
 };
 
 struct cli_list {
@@ -33,18 +45,33 @@ struct cli_option {
     char letter;      /* short form; 0 for none */
     enum cli_kind kind;
     size_t at;
-    const char *arg;  /* what its value is called in help; NULL for a flag */
-    const char *help; /* one or more lines, separated by \n */
+    const char *arg;      /* what its value is called in help; NULL for a flag */
+    enum cli_value value; /* what `arg` stands for */
+    const char *words; /* of CLI_VALUE_WORDS, separated by blanks; one that ends in ':' goes on */
+    const char *help;  /* one or more lines, separated by \n */
+};
+
+/* A word of a command line that is no option. */
+struct cli_operand {
+    const char *name; /* as in usage */
+    enum cli_value value;
+    const char *words; /* as those of an option */
+    const char *with;  /* long name of the option that it needs; NULL: always */
+    bool many;         /* all words from here on; nothing follows in the table */
 };
 
 struct cli_command {
     const char *name;
     const char *summary;  /* one line, for the list of commands */
-    const char *usage;    /* what follows the name; alternatives separated by \n */
+    const char *usage;    /* the whole line; alternatives separated by \n */
     const char *about;    /* paragraphs; "" for none */
     const char *examples; /* pairs of lines: what for, and the command */
     const struct cli_option *options;
     size_t options_count;
+    /* Words in their order. Those that need an option all stand for the first word, each with an
+     * option of its own. */
+    const struct cli_operand *operands;
+    size_t operands_count;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an exit code */
 };
 
@@ -54,6 +81,10 @@ extern const size_t cli_commands_count;
 extern const struct cli_command cli_add_command, cli_check_command, cli_dev_command,
     cli_job_command, cli_ps_command, cli_reload_command, cli_scale_command, cli_status_command,
     cli_unit_command;
+
+/* What may stand before a command; main.c reads them. */
+extern const struct cli_option cli_global_options[];
+extern const size_t cli_global_options_count;
 
 /* The command of that name, or NULL. */
 const struct cli_command *cli_find_command(const char *name);

@@ -23,6 +23,7 @@ struct cli_where {
       .letter = 'c',                                                                               \
       .kind = CLI_TEXT,                                                                            \
       .arg = "FILE",                                                                               \
+      .value = CLI_VALUE_FILE,                                                                     \
       .at = offsetof(values, where.config),                                                        \
       .help = "the configuration; " CLI_CONFIG_FILE " unless given" },                             \
         { .name = "redis",                                                                         \
@@ -35,6 +36,7 @@ struct cli_where {
         { .name = "password-file",                                                                 \
           .kind = CLI_TEXT,                                                                        \
           .arg = "FILE",                                                                           \
+          .value = CLI_VALUE_FILE,                                                                 \
           .at = offsetof(values, where.password_file),                                             \
           .help = "file with the password for --redis" },                                          \
     {                                                                                              \

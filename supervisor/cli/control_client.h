@@ -12,11 +12,12 @@
 #define CLI_ANSWER_MS      10000 /* for verbs that are answered at once */
 
 /* For the table of options; `member` is a const char * of the command's struct. */
-#define CLI_SOCKET_OPTION(values, member)                                                  \
-    {                                                                                      \
-        .name = "socket", .kind = CLI_TEXT, .arg = "PATH", .at = offsetof(values, member), \
-        .help = "droverd's control socket; else the one in DROVER_CONTROL, the\n"          \
-                "`control` of the configuration, " CLI_CONTROL_SOCKET                      \
+#define CLI_SOCKET_OPTION(values, member)                                           \
+    {                                                                               \
+        .name = "socket", .kind = CLI_TEXT, .arg = "PATH", .value = CLI_VALUE_FILE, \
+        .at = offsetof(values, member),                                             \
+        .help = "droverd's control socket; else the one in DROVER_CONTROL, the\n"   \
+                "`control` of the configuration, " CLI_CONTROL_SOCKET               \
     }
 
 struct control_client {

@@ -29,6 +29,7 @@ static const struct cli_option options[] = {
       .letter = 'c',
       .kind = CLI_TEXT,
       .arg = "FILE",
+      .value = CLI_VALUE_FILE,
       AT(config),
       .help = "your configuration instead of the demo's; its Redis servers are replaced by the\n"
               "private one" },

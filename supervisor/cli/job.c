@@ -25,11 +25,16 @@ static const struct cli_option options[] = {
       .letter = 'q',
       .kind = CLI_TEXT,
       .arg = "QUEUE",
+      .value = CLI_VALUE_QUEUE,
       AT(queue),
       .help = "its queue; without it all queues are looked through" },
     { .name = "full", .kind = CLI_FLAG, AT(full), .help = "long texts are not cut" },
     { .name = "json", .kind = CLI_FLAG, AT(json), .help = "for programs; nothing is cut" },
     CLI_WHERE_OPTIONS(struct job_values),
+};
+
+static const struct cli_operand operands[] = {
+    { .name = "ID" },
 };
 
 static int cli_job(int argc, char **argv);
@@ -46,6 +51,8 @@ const struct cli_command cli_job_command = {
                 "drover job 4711 -q mail --redis redis://localhost:6379\n",
     .options = options,
     .options_count = ARRAY_SIZE(options),
+    .operands = operands,
+    .operands_count = ARRAY_SIZE(operands),
     .run = cli_job,
 };
 

@@ -40,25 +40,40 @@ static int unknown_command(const char *name)
     return cli_usage_error("", "there is no command %s", name);
 }
 
+/* The NAME of `--instance NAME`, `--instance=NAME` or `-i NAME`, and how many words these are; NULL
+ * without, or when it is missing. */
+static const char *read_instance(int argc, char **argv, int *out_words)
+{
+    static const char with_equals[] = "--instance=";
+
+    if (argc > 1 && strncmp(argv[1], with_equals, strlen(with_equals)) == 0) {
+        *out_words = 1;
+        return argv[1] + strlen(with_equals);
+    }
+    *out_words = argc > 1 && (strcmp(argv[1], "--instance") == 0 || strcmp(argv[1], "-i") == 0);
+    if (*out_words == 0 || argc < 3)
+        return NULL;
+    *out_words = 2;
+    return argv[2];
+}
+
 /* `--instance NAME` before the command, else DROVER_INSTANCE. Moves *argv on; 0 or an exit code. */
 static int choose_instance(int *argc, char ***argv)
 {
     static const char rules[] = "letters, digits, - _ . only, and no dot first";
-    const char *given = getenv("DROVER_INSTANCE");
-    const char *from = "DROVER_INSTANCE";
-    char **words = *argv;
+    int words = 0;
+    const char *given = read_instance(*argc, *argv, &words);
+    const char *from = words ? "--instance" : "DROVER_INSTANCE";
 
-    if (*argc > 1 && (strcmp(words[1], "--instance") == 0 || strcmp(words[1], "-i") == 0)) {
-        if (*argc < 3)
-            return cli_usage_error("", "%s needs the NAME of drover@NAME", words[1]);
-        from = words[1];
-        given = words[2];
-        *argc -= 2;
-        *argv += 2;
-    }
+    if (words && !given)
+        return cli_usage_error("", "%s needs the NAME of drover@NAME", (*argv)[1]);
+    if (!words)
+        given = getenv("DROVER_INSTANCE");
+    *argc -= words;
+    *argv += words;
     if (given && *given && !instance_choose(given))
         return cli_usage_error("", "%s: \"%s\" is no name of an instance: %s", from, given, rules);
-    if (given && !*given && from[0] == '-')
+    if (words && !*given)
         return cli_usage_error("", "%s: the name is empty", from);
     return EXIT_CODE_OK;
 }

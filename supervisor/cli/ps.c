@@ -35,6 +35,10 @@ static const struct cli_option options[] = {
     CLI_WHERE_OPTIONS(struct ps_values),
 };
 
+static const struct cli_operand operands[] = {
+    { .name = "QUEUE", .value = CLI_VALUE_QUEUE, .many = true },
+};
+
 static int cli_ps(int argc, char **argv);
 
 const struct cli_command cli_ps_command = {
@@ -60,6 +64,8 @@ const struct cli_command cli_ps_command = {
                 "for a script\ndrover ps --json | jq '[.processes[].running] | add'\n",
     .options = options,
     .options_count = ARRAY_SIZE(options),
+    .operands = operands,
+    .operands_count = ARRAY_SIZE(operands),
     .run = cli_ps,
 };
 

@@ -29,6 +29,7 @@ static const struct cli_option options[] = {
       .letter = 'c',
       .kind = CLI_TEXT,
       .arg = "FILE",
+      .value = CLI_VALUE_FILE,
       AT(config),
       .help = "where to find `control`, nothing else: droverd reads the\n"
               "file that it was started with.\n" CLI_CONFIG_FILE " unless given" },

@@ -28,8 +28,14 @@ static const struct cli_option options[] = {
       .letter = 'c',
       .kind = CLI_TEXT,
       .arg = "FILE",
+      .value = CLI_VALUE_FILE,
       AT(config),
       .help = "where to find `control`; " CLI_CONFIG_FILE " unless given" },
+};
+
+static const struct cli_operand operands[] = {
+    { .name = "QUEUE", .value = CLI_VALUE_QUEUE },
+    { .name = "N" },
 };
 
 static int cli_scale(int argc, char **argv);
@@ -47,6 +53,8 @@ const struct cli_command cli_scale_command = {
                 "as the file says\ndrover reload\n",
     .options = options,
     .options_count = ARRAY_SIZE(options),
+    .operands = operands,
+    .operands_count = ARRAY_SIZE(operands),
     .run = cli_scale,
 };
 

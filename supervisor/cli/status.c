@@ -45,6 +45,10 @@ static const struct cli_option options[] = {
     CLI_WHERE_OPTIONS(struct status_values),
 };
 
+static const struct cli_operand operands[] = {
+    { .name = "QUEUE", .value = CLI_VALUE_QUEUE, .many = true },
+};
+
 static int cli_status(int argc, char **argv);
 
 const struct cli_command cli_status_command = {
@@ -64,6 +68,8 @@ const struct cli_command cli_status_command = {
                 "for a script\ndrover status mail --json | jq '.queues[0].waiting'\n",
     .options = options,
     .options_count = ARRAY_SIZE(options),
+    .operands = operands,
+    .operands_count = ARRAY_SIZE(operands),
     .run = cli_status,
 };
 

@@ -161,6 +161,23 @@ class Check(CliCase):
         data = self.configured(path, "check", "--json").json
         self.assertEqual((True, 0, 0, []), (data["ok"], data["errors"], data["warnings"], data["findings"]))
 
+    def test_lists_of_names(self):
+        path = self.file("a.yaml", self.GOOD)
+        self.assertEqual("mail\n", self.configured(path, "check", "--list", "queues").out)
+        settings = self.configured(path, "check", "--list", "settings").out.splitlines()
+        for setting in ("redis.default.url=", "log.level=debug", "queues.mail.concurrency=", "queues.mail.enforce=true", "queues.mail.enforce=false"):
+            self.assertIn(setting, settings)
+        self.assertEqual([], [setting for setting in settings if "=" not in setting])
+        keys = self.configured("/nowhere", "check", "--list", "keys").out.splitlines()
+        for key in ("log.level", "queues.*.concurrency", "queues.*.types.*.attempts", "defaults.attempts"):
+            self.assertIn(key, keys)
+            self.assertEqual(OK, self.cli("check", "--explain", key).code)
+        wrong = self.configured(self.file("b.yaml", "queues: 1\n"), "check", "--list", "queues", code=CONFIG)
+        self.assertEqual("", wrong.out)
+        for args in (("--list", "jobs"), ("--list", "queues", "--json"), ("--list", "keys", "--explain"), ("--list", "queues", "--effective"),
+                     ("--list", "queues", "--unit")):
+            self.assertEqual(USAGE, self.configured(path, "check", *args, code=USAGE).code)
+
     def test_every_mistake_with_its_place(self):
         path = self.file("a.yaml", self.GOOD.replace("concurrency: 3", "concurency: 3\n    lock: soon"))
         result = self.configured(path, "check", code=CONFIG)

@@ -121,7 +121,7 @@ class UnitCommand(rig.Case):
         self.assertIn("systemd cannot be asked", result.err)
 
     def test_an_instance_is_named_once_for_every_command(self):
-        for words in (["--instance", "one"], ["-i", "one"]):
+        for words in (["--instance", "one"], ["--instance=one"], ["-i", "one"]):
             result = self.cli(*words, "check")
             self.assertIn("/etc/drover/one/drover.yaml", result.err)
             self.assertIn("/run/drover-one/control (of instance one)", self.cli(*words, "ps").err)

@@ -53,7 +53,9 @@ class Contents(unittest.TestCase):
     def test_an_operator_finds_what_he_looks_for(self):
         for pattern in ("lib/systemd/system/drover.service", "usr/lib/sysusers.d/drover.conf", "usr/share/man/man8/droverd.8.gz",
                         "usr/share/man/man5/drover.yaml.5.gz", "usr/share/doc/drover/README.Debian", "usr/share/doc/drover/README.md",
-                        "usr/share/doc/drover/docs/operations.md", "usr/share/doc/drover/examples/first-queue.yaml"):
+                        "usr/share/doc/drover/docs/operations.md", "usr/share/doc/drover/examples/first-queue.yaml",
+                        "usr/share/doc/drover/examples/split/queues.d/mail.yaml", "usr/share/bash-completion/completions/drover",
+                        "usr/share/zsh/vendor-completions/_drover"):
             self.assertIn(pattern, self.members)
         # A configuration is the operator's: one that is shipped would run queues that nobody asked for.
         self.assertEqual(["etc/", "etc/drover/"], sorted(name + "/" for name in self.members if name.startswith("etc")))

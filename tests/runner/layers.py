@@ -193,7 +193,13 @@ def build(context):
 
 PROGRAMS = ["bin/drover", "sbin/droverd", "libexec/drover/drover-worker", "libexec/drover/drover-exec"]
 SHIPPED = ["lib/systemd/system/drover.service", "lib/systemd/system/drover@.service", "lib/sysusers.d/drover.conf",
-           "lib/tmpfiles.d/drover.conf", "lib/systemd/catalog/drover.catalog", "share/drover/users.conf", "share/drover/notify-reload.conf"]
+           "lib/tmpfiles.d/drover.conf", "lib/systemd/catalog/drover.catalog", "share/drover/users.conf",
+           "share/drover/notify-reload.conf",
+           "share/bash-completion/completions/drover", "share/zsh/site-functions/_drover",
+           "share/doc/drover/examples/thumbnails.mjs", "share/doc/drover/examples/split/queues.d/mail.yaml",
+           *(f"share/man/{page}" for page in (
+               "man1/drover.1", "man5/drover.yaml.5", "man7/drover-handler.7", "man8/droverd.8", "man8/drover-worker.8",
+               "man8/drover-exec.8", "man8/drover.service.8", "man8/drover@.service.8"))]
 
 
 def _installs(context):

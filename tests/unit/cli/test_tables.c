@@ -48,6 +48,104 @@ Test(tables, options_are_told_apart)
     }
 }
 
+/* What the name of a value in help says it is. */
+static enum cli_value value_meant_by(const char *name)
+{
+    if (strcmp(name, "FILE") == 0 || strcmp(name, "PATH") == 0)
+        return CLI_VALUE_FILE;
+    if (strcmp(name, "QUEUE") == 0)
+        return CLI_VALUE_QUEUE;
+    if (strcmp(name, "KEY") == 0)
+        return CLI_VALUE_KEY;
+    if (strcmp(name, "KEY=VALUE") == 0)
+        return CLI_VALUE_SETTING;
+    return CLI_VALUE_COUNT;
+}
+
+Test(tables, values_are_what_their_names_say)
+{
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        const struct cli_command *command = cli_commands[i];
+
+        for (size_t a = 0; a < command->options_count; a++) {
+            const struct cli_option *option = &command->options[a];
+            enum cli_value meant = value_meant_by(option->arg ? option->arg : "");
+
+            cr_expect(meant == CLI_VALUE_COUNT || option->value == meant, "%s --%s", command->name,
+                      option->name);
+            cr_expect((option->value == CLI_VALUE_WORDS) == (option->words != NULL), "%s --%s",
+                      command->name, option->name);
+        }
+        for (size_t a = 0; a < command->operands_count; a++) {
+            enum cli_value meant = value_meant_by(command->operands[a].name);
+
+            cr_expect(meant == CLI_VALUE_COUNT || command->operands[a].value == meant, "%s %s",
+                      command->name, command->operands[a].name);
+        }
+    }
+}
+
+static bool is_operand(const struct cli_command *command, const char *name, size_t len)
+{
+    for (size_t i = 0; i < command->operands_count; i++) {
+        if (strncmp(command->operands[i].name, name, len) == 0 &&
+            command->operands[i].name[len] == '\0')
+            return true;
+    }
+    return false;
+}
+
+static bool is_value(const struct cli_command *command, const char *name, size_t len)
+{
+    for (size_t i = 0; i < command->options_count; i++) {
+        const char *arg = command->options[i].arg;
+
+        if (arg && strncmp(arg, name, len) == 0 && (arg[len] == '\0' || arg[len] == '='))
+            return true;
+    }
+    return false;
+}
+
+/* Words of capitals in the usage are operands, or values of options. */
+Test(tables, operands_are_those_of_the_usage)
+{
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        const struct cli_command *command = cli_commands[i];
+        const char *at = command->usage;
+
+        while (*(at += strcspn(at, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))) {
+            size_t len = strspn(at, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+            if (strncmp(at, "OPTION", len) != 0)
+                cr_expect(is_operand(command, at, len) || is_value(command, at, len) ||
+                              at[-1] == '=',
+                          "drover %s: %.*s", command->name, (int)len, at);
+            at += len;
+        }
+        for (size_t a = 0; a < command->operands_count; a++)
+            cr_expect(is_among(command->usage, command->operands[a].name), "%s", command->name);
+    }
+}
+
+/* Those that need an option share the first word and stand alone; only the last may be many. */
+Test(tables, operands_can_be_told_apart)
+{
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        const struct cli_command *command = cli_commands[i];
+
+        for (size_t a = 0; a < command->operands_count; a++) {
+            const struct cli_operand *operand = &command->operands[a];
+            bool found = !operand->with;
+
+            for (size_t b = 0; b < command->options_count; b++)
+                found |= operand->with && strcmp(command->options[b].name, operand->with) == 0;
+            cr_expect(found, "%s %s", command->name, operand->name);
+            cr_expect(!operand->with == !command->operands[0].with, "%s", command->name);
+            cr_expect(!operand->many || a + 1 == command->operands_count, "%s", command->name);
+        }
+    }
+}
+
 Test(tables, help_and_manual_have_every_option)
 {
     struct buf manual = BUF_INIT((size_t)1024 * 1024);
@@ -79,5 +177,11 @@ Test(tables, overview_lists_all_commands)
     cli_print_overview(&out);
     for (size_t i = 0; i < cli_commands_count; i++)
         cr_expect(is_among(buf_text(&out), cli_commands[i]->summary));
+    for (size_t i = 0; i < cli_global_options_count; i++) {
+        char text[64];
+
+        (void)snprintf(text, sizeof(text), "--%s", cli_global_options[i].name);
+        cr_expect(is_among(buf_text(&out), text), "%s", text);
+    }
     buf_done(&out);
 }
