@@ -184,6 +184,12 @@ const struct log_event log_events_workers[] = {
               "72; droverd starts another one.",
       .remedy = "Find out why it was out of reach: a suspended machine, a stopped process, a "
                 "network that was cut." },
+    { .name = "worker.found",
+      .id = "4d5853222d7147799cc472b2c8102d7e",
+      .subject = "A worker of the last master was found on the scoreboard",
+      .what = "The last master has died, and this is one of its workers. What is left of it "
+              "is ended and seen dead; then the jobs it ran, which the line shows, are given "
+              "back without being counted against them." },
     { .name = "worker.ready",
       .id = "b95870d56202e9042164b1c4cb3ae133",
       .subject = "A worker is ready",

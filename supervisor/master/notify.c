@@ -23,8 +23,7 @@ static void note_result(int result, const char *message)
     static bool failed;
 
     if (result < 0 && !failed)
-        log_warn("systemd.not_told", LOG_STR("error", strerror(-result)),
-                 LOG_STR("text", message));
+        log_warn("systemd.not_told", LOG_STR("error", strerror(-result)), LOG_STR("text", message));
     failed = result < 0;
 }
 
