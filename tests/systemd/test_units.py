@@ -63,7 +63,7 @@ class Files(rig.Case):
             code, text = systemd_analyze("verify", "--man=no", self.unit(name, *dropins))
             self.assertEqual((0, ""), (code, text), (name, dropins))
 
-    def test_what_the_issue_of_node_forbids_is_absent(self):
+    def test_nothing_forbids_node_to_make_code(self):
         for path in glob.glob(os.path.join(SHIPPED, "*")):
             with open(path) as file:
                 lines = [line for line in file if not line.startswith("#")]
