@@ -44,13 +44,14 @@ static const char *find(const char *bytes, size_t len, const char *what)
     return len == 0 ? NULL : memmem(bytes, len, what, strlen(what));
 }
 
-/* Where the first line of a private key ends that begins at `at`; 0 when there is none. */
-static size_t key_head_end(const struct redact_text *text, size_t at)
+/* Where the line ends that begins at `at` with KEY_BEGIN or KEY_END and names a private key; 0 when
+ * none does. */
+static size_t key_line_end(const struct redact_text *text, size_t at, const char *beginning)
 {
     size_t rest = text->len - at;
     const char *name;
 
-    if (!starts_with(text, at, KEY_BEGIN))
+    if (!starts_with(text, at, beginning))
         return 0;
     name = find(text->bytes + at, rest < LABEL_BYTES ? rest : LABEL_BYTES, KEY_NAME);
     return name ? (size_t)(name - text->bytes) + strlen(KEY_NAME) : 0;
@@ -59,7 +60,7 @@ static size_t key_head_end(const struct redact_text *text, size_t at)
 /* A key without an end goes on to the end of the text. */
 static size_t pem_end(const struct redact_text *text, size_t at)
 {
-    size_t body = key_head_end(text, at);
+    size_t body = key_line_end(text, at, KEY_BEGIN);
     const char *end;
 
     if (body == 0)
@@ -79,7 +80,7 @@ bool redact_line_of_key(const char *line, size_t len, bool *inside)
         *inside = !find(line, len, KEY_END);
         return true;
     }
-    if (!begin || key_head_end(&text, (size_t)(begin - line)) == 0)
+    if (!begin || key_line_end(&text, (size_t)(begin - line), KEY_BEGIN) == 0)
         return false;
     *inside = !find(line, len, KEY_END);
     return true;
@@ -100,13 +101,25 @@ static size_t take_url(struct scan *scan, size_t at)
     return at;
 }
 
+static bool is_key_char(char c)
+{
+    return redact_is_word(c) || c == '+' || c == '/' || c == '=' || c == '\n' || c == '\r';
+}
+
+/* Texts are cut at their beginnings too, so a key may have lost its first line: then what looks
+ * like its body is hidden. */
 static size_t take_pem(struct scan *scan, size_t at)
 {
-    size_t end = pem_end(&scan->text, at);
+    size_t end = pem_end(&scan->text, at), from = at;
 
+    if (end == 0) {
+        end = key_line_end(&scan->text, at, KEY_END);
+        while (end > 0 && from > scan->copied && is_key_char(scan->text.bytes[from - 1]))
+            from--;
+    }
     if (end == 0)
         return at;
-    hide(scan, at, end);
+    hide(scan, from, end);
     return end;
 }
 
@@ -124,12 +137,14 @@ static size_t take_card(struct scan *scan, size_t at)
 static size_t take_word(struct scan *scan, size_t at)
 {
     size_t end = redact_word_end(&scan->text, at);
-    size_t begin_len = strlen(KEY_BEGIN) - 1; /* without its blank */
+    size_t begin_len = strlen(KEY_BEGIN) - 1, end_len = strlen(KEY_END) - 1; /* without the blank */
     struct redact_span secret;
 
-    /* A key in JSON has its line ends as \n: the n is no part of its beginning. */
+    /* A key in JSON has its line ends as \n: the n is no part of its lines. */
     if (end - at > begin_len && starts_with(&scan->text, end - begin_len, KEY_BEGIN))
         return end - begin_len;
+    if (end - at > end_len && starts_with(&scan->text, end - end_len, KEY_END))
+        return end - end_len;
     if (redact_find_token(&scan->text, at, end, &secret) ||
         redact_find_credential(&scan->text, at, end, &secret) ||
         redact_find_value(&scan->text, at, end, &secret)) {

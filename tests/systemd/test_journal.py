@@ -43,6 +43,7 @@ for line in sys.stdin:
 # The same as a program per job.
 SCRIPT = r"""#!/bin/sh
 echo "working on it, stream=$JOURNAL_STREAM password=SECRET" >&2
+printf '%s\n' '-----BEGIN PRIVATE KEY-----' MIIEgeheim '-----END PRIVATE KEY-----' >&2
 [ "$DROVER_ATTEMPT" != 1 ] || { echo "cannot reach redis://u:SECRET@db" >&2; exit 75; }
 echo '"done SECRET"'
 """.replace("SECRET", SECRET)
@@ -135,6 +136,7 @@ class Journal(service.Unit):
         everything = journalctl("-o", "json", "--all", f"--after-cursor={service.Unit.journal_begin}")
         self.assertIn("[redacted]", everything)
         self.assertNotIn(SECRET, everything)
+        self.assertNotIn("MIIEgeheim", everything)
 
     def test_by_default_failures_are_told_and_successes_are_not(self):
         self.start({"mail": {"handler": {"exec": [self.work]}}})

@@ -88,6 +88,7 @@ Test(redact, hides_what_is_written_like_a_secret)
         { "maestro 6304000000000000000", "maestro [redacted]0000" },
         { "a -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- b",
           "a [redacted] b" },
+        { "so: MIIE+/\nAbc=\n-----END PRIVATE KEY-----\nend", "so: [redacted]\nend" },
         { "{\"k\":\"\\n-----BEGIN PRIVATE KEY-----\\nMIIE", "{\"k\":\"\\n[redacted]" },
     };
 
