@@ -24,12 +24,12 @@ LAYERS = [
     ("lua", layers.lua, 2 * 60),
     ("integration", layers.integration, 5 * 60),
     ("interop", layers.interop, 5 * 60),
-    ("systemd", layers.systemd, 3 * 60),
+    ("systemd", layers.systemd, 5 * 60),
     ("package", layers.package, 4 * 60),
     ("chaos", layers.chaos, 8 * 60),
     ("fuzz", layers.fuzz, 3 * 60),
     ("lint", layers.lint, 6 * 60),
-    ("sanitize", layers.sanitize, 14 * 60),
+    ("sanitize", layers.sanitize, 8 * 60),
 ]
 COVERAGE = ("coverage", layers.covered, 14 * 60)
 OVER_BUDGET = 1.5
