@@ -204,7 +204,7 @@ class Offers:
         self.offers("drover add mail welcome --backoff ", ["exponential:", "fixed:"])
 
     def test_keys_and_settings(self):
-        got = self.shell.candidates("drover check --explain queues.*.lo" if self.shell_class is Bash else r"drover check --explain queues.\*.lo")
+        got = self.shell.candidates("drover check --explain queues.*.loc" if self.shell_class is Bash else r"drover check --explain queues.\*.loc")
         self.assertEqual([self.quoted("queues.*.lock")], got)
         self.assertEqual([], self.shell.candidates("drover check queues."), "only with --explain")
         self.offers("drover check -c drover.yaml --set log.level=", self.values("log.level", "debug", "info", "warn", "error"))
@@ -228,7 +228,7 @@ class BashOffers(Offers, rig.Case):
         self.offers("drover status --config=drover.yaml --", self.shell.candidates("drover status --"))
 
     def test_a_quote_that_is_open(self):
-        self.offers("drover check --explain 'queues.*.lo", ["queues.*.lock"])
+        self.offers("drover check --explain 'queues.*.loc", ["queues.*.lock"])
 
     def test_letters(self):
         for command in commands():
