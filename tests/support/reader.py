@@ -6,6 +6,7 @@ touches and over the tree of sources, and the machine underneath keeps no trace.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -28,6 +29,7 @@ class Machine:
         self.mounted = []
 
     def __enter__(self):
+        self.units = set(os.listdir(UNITS))
         os.makedirs(LAYERS, exist_ok=True)
         self._mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", LAYERS)
         os.mkdir(f"{LAYERS}/units")
@@ -53,6 +55,14 @@ class Machine:
         self.mounted.append(words[-1])
 
     def __exit__(self, *_):
+        # No layer lies over this folder, as systemd looks into it from outside: what one document has put there, a drop-in
+        # for instance, must not meet the next.
+        for name in set(os.listdir(UNITS)) - self.units:
+            path = os.path.join(UNITS, name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
         while self.mounted:
             # Whatever still runs in there keeps what it has open; the names are the machine's again.
             _run("umount", "--lazy", self.mounted.pop())

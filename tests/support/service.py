@@ -108,6 +108,10 @@ class Unit(rig.Case):
         with open(os.path.join(HOME, name), "w") as file:
             json.dump(config, file)
 
+    def logged(self, text, unit="drover"):
+        """The unit's log has this, or will have it in a moment: journald reads behind."""
+        rig.wait_until(lambda: text in journal(unit), 10, lambda: f"{text} in the log:\n{journal(unit)}")
+
     def wait_state(self, wanted, unit="drover"):
         rig.wait_until(lambda: show("ActiveState", unit) == wanted, 20,
                        lambda: f"unit {wanted}, it is {show('ActiveState', unit)}\n{journal(unit)}")

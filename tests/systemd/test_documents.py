@@ -14,6 +14,7 @@ import unittest
 
 import documents
 import rig
+import service
 from reader import Machine, Shell
 from service import systemctl
 
@@ -94,7 +95,7 @@ class Document(rig.Case):
             return
         active = command.inline and systemctl("is-active", "drover", check=False).returncode == 0
         ended = self.run_one(command, text)
-        self.assertEqual(command.code, ended.code, f"{command}\n{ended}")
+        self.assertEqual(command.code, ended.code, f"{command}\n{ended}\n{service.journalctl('-n', '15')}")
         line = documents.missing(command.shown, ended.output)
         self.assertIsNone(line, f"{command}\nshows no such line; what it shows:\n{ended.output}")
         if active and systemctl("is-active", "drover", check=False).returncode != 0:

@@ -170,7 +170,7 @@ class Reload(Service):
             file.write("queues:\n  q: {concurency: 2, handler: noop}\n")
         self.assertNotEqual(0, systemctl("reload", "drover", check=False).returncode)
         self.assertEqual(("active", "exit-code"), (show("ActiveState"), show("ReloadResult")))
-        self.assertIn("drover.yaml:2:", journal())
+        self.logged("drover.yaml:2:")
         self.assertIn("generation 1", show("StatusText"))
         os.kill(int(show("MainPID")), signal.SIGHUP)
         wait_until(lambda: len(events("reload.refused")) == 2, 10, journal)

@@ -66,7 +66,7 @@ class Unit(service.Unit):
             file.write("queues:\n  q: {concurency: 2, handler: noop}\n")
         self.assertNotEqual(systemctl("start", "drover", check=False).returncode, 0)
         self.assertEqual((show("ActiveState"), show("ExecMainStatus"), show("NRestarts")), ("failed", "78", "0"))
-        self.assertIn("drover.yaml:2:", journal())
+        self.logged("drover.yaml:2:")
 
     def test_reload_waits_and_a_refused_one_fails(self):
         systemctl("start", "drover")
@@ -80,7 +80,7 @@ class Unit(service.Unit):
             file.write("queues:\n  q: {concurency: 2, handler: noop}\n")
         self.assertNotEqual(systemctl("reload", "drover", check=False).returncode, 0)
         self.assertEqual(("active", "exit-code"), (show("ActiveState"), show("ReloadResult")))
-        self.assertIn("drover.yaml:2:", journal())
+        self.logged("drover.yaml:2:")
         self.assertEqual(WORKERS + 1, len(worker_pids()))
         os.kill(int(show("MainPID")), signal.SIGHUP)  # as ExecReload, but nobody waits
         rig.wait_until(lambda: len(events("reload.refused")) == 2 and show("ActiveState") == "active", 10, journal)

@@ -254,7 +254,7 @@ class Credentials(service.Unit):
     def test_without_the_credential_it_does_not_start_and_says_what_to_add(self):
         self.assertNotEqual(0, systemctl("start", "drover", check=False).returncode)
         self.assertEqual("78", show("ExecMainStatus"))
-        self.assertIn("LoadCredential=redis:/PATH", journal())
+        self.logged("LoadCredential=redis:/PATH")
 
 
 class Instances(service.Unit):

@@ -233,7 +233,7 @@ class Users(service.Unit):
         self.assertEqual([NOBODY] * 3, json.loads(self.ended(job)["returnvalue"])["uids"])
         self.configure({"q": {"handler": {"exec": [self.show], "user": "root"}}})
         self.assertNotEqual(0, systemctl("reload", "drover", check=False).returncode)
-        self.assertIn("root has uid 0", journal())
+        self.logged("root has uid 0")
         self.assertEqual("active", show("ActiveState"))
 
     def test_the_configuration_needs_no_right_to_read_what_is_others(self):
@@ -246,4 +246,4 @@ class Users(service.Unit):
         os.chown(path, NOBODY, NOBODY)
         os.chmod(path, 0o600)
         self.assertNotEqual(0, systemctl("start", "drover", check=False).returncode)
-        self.assertIn("Permission denied", journal())
+        self.logged("Permission denied")
