@@ -23,7 +23,7 @@ class Life(PackageCase):
         self.assertNotIn("drover:", said)
         self.assertEqual(f"install ok installed {self.version}", self.dpkg_state())
         self.assertEqual("/usr/sbin/nologin", self.out("getent", "passwd", "drover").split(":")[-1])
-        self.assertEqual("755 root root", self.out("stat", "-c", "%a %U %G", "/etc/drover"))
+        self.assertEqual("750 root drover", self.out("stat", "-c", "%a %U %G", "/etc/drover"))
         self.assertEqual(("enabled", "inactive"), (self.out("systemctl", "is-enabled", "drover"), self.show("ActiveState")))
         self.systemctl("start", "drover")  # nothing to start is no failure, at boot neither
         self.assertEqual(("inactive", "running"), (self.show("ActiveState"), self.out("systemctl", "is-system-running")))

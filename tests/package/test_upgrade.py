@@ -68,7 +68,7 @@ class Upgrade(PackageCase):
                            "ExecStart=/usr/sbin/droverd -c /etc/drover/mine.yaml\n")
         self.systemctl("daemon-reload")
         self.systemctl("restart", "drover")
-        self.assertEqual(78, self.run_in("drover", "check", "-c", "/etc/drover/mine.yaml", check=False).returncode)
+        self.assertEqual(78, self.run_in("droverd", "--check", "-c", "/etc/drover/mine.yaml", check=False).returncode)
         said = self.install(self.new)
         self.assertNotIn("left running", said)
         self.assert_runs_installed_files()
