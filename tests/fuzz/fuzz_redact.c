@@ -11,7 +11,8 @@
 static char *redacted(const struct redact_patterns *patterns, const char *text, size_t len,
                       size_t *out_len)
 {
-    struct buf out = BUF_INIT(len * (sizeof REDACT_MARK + 1) + 64);
+    /* A pattern sees the marks that the rules have made, each byte of which it may match. */
+    struct buf out = BUF_INIT((len + 1) * 16 * 16);
     char *shown = NULL;
 
     switch (redact_text(patterns, text, len, &out)) {
@@ -28,7 +29,7 @@ static char *redacted(const struct redact_patterns *patterns, const char *text, 
         return buf_take(&out);
     case REDACT_FAILED:
     default:
-        abort(); /* there is room for a mark at each byte */
+        abort(); /* there is room for marks upon marks */
     }
 }
 
