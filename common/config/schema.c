@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "common/base/log.h"
+#include "common/config/schema_words.h"
 
 #define SECONDS 1000.0
 #define MINUTES (60 * SECONDS)
@@ -25,13 +25,6 @@
 /* Kinds of handler that start a program. */
 #define PROGRAM_KINDS (SCHEMA_KIND(CONFIG_HANDLER_EXEC) | SCHEMA_KIND(CONFIG_HANDLER_PROCESS))
 
-/* Words are stored through an int whatever enum the field has. */
-_Static_assert(sizeof(enum config_tier) == sizeof(int), "enums are stored as int");
-_Static_assert(sizeof(enum config_backoff_kind) == sizeof(int), "enums are stored as int");
-_Static_assert(sizeof(enum config_on_lock_lost) == sizeof(int), "enums are stored as int");
-_Static_assert(sizeof(enum config_log_jobs) == sizeof(int), "enums are stored as int");
-_Static_assert(sizeof(enum config_unknown) == sizeof(int), "enums are stored as int");
-
 /* A limit of the programs of exec and process. The help of `open_files` says what all have in
  * common. */
 #define HANDLER_LIMIT(limit_name, resource)                                                 \
@@ -39,64 +32,11 @@ _Static_assert(sizeof(enum config_unknown) == sizeof(int), "enums are stored as 
     OF_TYPE(handler.limits[resource]), .group = "handler", .handlers = PROGRAM_KINDS,       \
     .preset = "inherit", .change = SCHEMA_NEW_WORKERS
 
-#define CRITICAL_REFUSED \
-    "tier critical keeps jobs in PostgreSQL, which this version cannot do; use important"
-
-static const struct schema_word tier_words[] = {
-    { "important", CONFIG_TIER_IMPORTANT, "a Redis with its own persistence", NULL },
-    { "ephemeral", CONFIG_TIER_EPHEMERAL, "a Redis that may forget", NULL },
-    { "critical", -1, NULL, CRITICAL_REFUSED },
-    { NULL, 0, NULL, NULL },
-};
-
-static const struct schema_word log_level_words[] = {
-    { "debug", LOG_LEVEL_DEBUG, "every step", NULL },
-    { "info", LOG_LEVEL_INFO, "life cycle", NULL },
-    { "warn", LOG_LEVEL_WARN, "odd, but handled", NULL },
-    { "error", LOG_LEVEL_ERROR, "only what somebody must act on", NULL },
-    { NULL, 0, NULL, NULL },
-};
-
-static const struct schema_word log_format_words[] = {
-    { "auto", LOG_FORMAT_AUTO, "journal under systemd, plain on a terminal, else json", NULL },
-    { "journal", LOG_FORMAT_JOURNAL, "systemd's journal, with fields", NULL },
-    { "json", LOG_FORMAT_JSON, "one JSON object a line", NULL },
-    { "plain", LOG_FORMAT_PLAIN, "key=value", NULL },
-    { NULL, 0, NULL, NULL },
-};
-
-static const struct schema_word log_jobs_words[] = {
-    { "none", CONFIG_LOG_JOBS_NONE, "nothing of single jobs but what drover itself finds odd",
-      NULL },
-    { "failures", CONFIG_LOG_JOBS_FAILURES, "failed, tried again, given back, put back", NULL },
-    { "all", CONFIG_LOG_JOBS_ALL, "every start and end, and what programs report of a job", NULL },
-    { NULL, 0, NULL, NULL },
-};
-
-static const struct schema_word backoff_words[] = {
-    { "none", CONFIG_BACKOFF_NONE, "again at once", NULL },
-    { "fixed", CONFIG_BACKOFF_FIXED, "the same delay each time", NULL },
-    { "exponential", CONFIG_BACKOFF_EXPONENTIAL, "the delay doubles each time", NULL },
-    { NULL, 0, NULL, NULL },
-};
-
-static const struct schema_word lock_lost_words[] = {
-    { "stop", CONFIG_LOCK_LOST_STOP, "end the handler: another worker may run the job", NULL },
-    { "finish", CONFIG_LOCK_LOST_FINISH, "let it end, its result is dropped", NULL },
-    { NULL, 0, NULL, NULL },
-};
-
-static const struct schema_word unknown_words[] = {
-    { "delay", CONFIG_UNKNOWN_DELAY, "back after unknown.delay, no attempt is used", NULL },
-    { "fail", CONFIG_UNKNOWN_FAIL, "into failed, for good", NULL },
-    { NULL, 0, NULL, NULL },
-};
-
 const struct schema_row schema_rows[] = {
     { .sections = SCHEMA_TOP,
       .path = "log.level",
       .type = SCHEMA_WORD,
-      .words = log_level_words,
+      .words = schema_log_level_words,
       OF_CONFIG(log_level),
       .preset = "info",
       .change = SCHEMA_LIVE,
@@ -104,7 +44,7 @@ const struct schema_row schema_rows[] = {
     { .sections = SCHEMA_TOP,
       .path = "log.format",
       .type = SCHEMA_WORD,
-      .words = log_format_words,
+      .words = schema_log_format_words,
       OF_CONFIG(log_format),
       .preset = "auto",
       .change = SCHEMA_RESTART,
@@ -285,7 +225,7 @@ const struct schema_row schema_rows[] = {
     { .sections = SCHEMA_QUEUE,
       .path = "tier",
       .type = SCHEMA_WORD,
-      .words = tier_words,
+      .words = schema_tier_words,
       OF_QUEUE(tier),
       .preset = "important",
       .change = SCHEMA_NEW_WORKERS,
@@ -377,7 +317,7 @@ const struct schema_row schema_rows[] = {
     { .sections = QUEUE_OPTION,
       .path = "on_lock_lost",
       .type = SCHEMA_WORD,
-      .words = lock_lost_words,
+      .words = schema_lock_lost_words,
       OF_QUEUE(on_lock_lost),
       .preset = "stop",
       .change = SCHEMA_NEW_WORKERS,
@@ -386,7 +326,7 @@ const struct schema_row schema_rows[] = {
     { .sections = QUEUE_OPTION,
       .path = "log_jobs",
       .type = SCHEMA_WORD,
-      .words = log_jobs_words,
+      .words = schema_log_jobs_words,
       OF_QUEUE(log_jobs),
       .preset = "failures",
       .change = SCHEMA_NEW_WORKERS,
@@ -397,7 +337,7 @@ const struct schema_row schema_rows[] = {
     { .sections = QUEUE_OPTION,
       .path = "unknown.action",
       .type = SCHEMA_WORD,
-      .words = unknown_words,
+      .words = schema_unknown_words,
       OF_QUEUE(unknown),
       .preset = "delay",
       .change = SCHEMA_NEW_WORKERS,
@@ -425,7 +365,7 @@ const struct schema_row schema_rows[] = {
     { .sections = JOB_OPTION,
       .path = "backoff.type",
       .type = SCHEMA_WORD,
-      .words = backoff_words,
+      .words = schema_backoff_words,
       OF_TYPE(backoff.kind),
       .preset = "none",
       .change = SCHEMA_NEW_WORKERS,
