@@ -102,15 +102,20 @@ static char *no_secret(struct findings *findings)
     return text;
 }
 
+/* Fewer than systemd takes: a name goes into paths and unit files. */
+static const char credential_name[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@";
+
 static char *from_credential(const char *name, const struct place *place)
 {
     const char *directory = getenv("CREDENTIALS_DIRECTORY");
     _cleanup_(freep) char *path = NULL;
     _cleanup_(freep) char *source = NULL;
 
-    if (!*name || strchr(name, '/') || name[0] == '.') {
+    if (!*name || name[0] == '.' || strspn(name, credential_name) != strlen(name)) {
         findings_error(place->findings, place->mark, place->key,
-                       "cred: needs the name of a systemd credential, not a path");
+                       "cred: needs the name of a systemd credential (letters, digits, - _ . @), "
+                       "not a path");
         return NULL;
     }
     findings_add_credential(place->findings, name);

@@ -1,6 +1,7 @@
 /* drover unit: the drop-in that a configuration needs beyond the shipped unit. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 
 #include "common/base/exit_code.h"
@@ -13,6 +14,8 @@
 #include "supervisor/cli/unit_needs.h"
 
 #define OUTPUT_BYTES_MAX ((size_t)4 * 1024 * 1024)
+#define HOME_LINE        "ProtectHome=tmpfs"
+#define HOME_WHY         "homes stay hidden, but for what is bound into them below"
 
 struct unit_values {
     const char *config, *user;
@@ -67,14 +70,21 @@ const struct cli_command cli_unit_command = {
 
 /* ---- the drop-in */
 
-/* A value of a unit file: % begins a specifier there, a blank or a quote needs quotes around. */
+/* A value of a unit file, whatever it holds: % begins a specifier there, a blank or a quote needs
+ * quotes around, and a line end would begin another directive (systemd.syntax(7)). */
 static void print_value(const char *value, bool is_bind, struct buf *out)
 {
-    bool quoted = strpbrk(value, " \t\"'\\") != NULL;
+    bool quoted = strpbrk(value, " \"'\\") != NULL;
 
+    for (const char *at = value; *at; at++)
+        quoted |= (unsigned char)*at < ' ';
     if (quoted)
         (void)buf_append_char(out, '"');
     for (const char *at = value; *at; at++) {
+        if ((unsigned char)*at < ' ') {
+            (void)buf_printf(out, "\\x%02x", (unsigned char)*at);
+            continue;
+        }
         if (*at == '%')
             (void)buf_append_char(out, '%');
         else if (*at == '"' || *at == '\\')
@@ -102,7 +112,10 @@ static uint64_t seconds_of(uint64_t ms)
 /* The drop-in users.conf, for this file and instance. */
 static void print_users(const char *worker, const char *file, struct buf *out)
 {
-    (void)buf_printf(out, "ExecStart=\nExecStart=" DROVER_SBINDIR "/droverd -c %s", file);
+    char real[PATH_MAX];
+
+    (void)buf_append_text(out, "ExecStart=\nExecStart=" DROVER_SBINDIR "/droverd -c ");
+    print_value(realpath(file, real) ? real : file, false, out);
     if (instance_name())
         (void)buf_printf(out, " --set control=%s", instance_socket());
     (void)buf_printf(out,
@@ -128,8 +141,10 @@ static void print_directives(const struct unit_need *need, const char *file, str
         print_value(need->text, false, out);
         break;
     case UNIT_NEED_CREDENTIAL:
-        (void)buf_printf(out, "LoadCredential=%s:/etc/drover/credentials/%s", need->text,
-                         need->text);
+        (void)buf_append_text(out, "LoadCredential=");
+        print_value(need->text, false, out);
+        (void)buf_append_text(out, ":/etc/drover/credentials/");
+        print_value(need->text, false, out);
         break;
     case UNIT_NEED_USERS:
         print_users(need->text, file, out);
@@ -172,8 +187,8 @@ static size_t print_needs(const struct unit_needs *needs, const char *file, stru
     size_t printed = 0;
 
     if (needs_home(needs)) {
-        print_comment("homes stay hidden, but for what is bound into them below", out);
-        (void)buf_append_text(out, "ProtectHome=tmpfs\n");
+        print_comment(HOME_WHY, out);
+        (void)buf_append_text(out, HOME_LINE "\n");
         printed++;
     }
     for (size_t i = 0; i < needs->count; i++) {
@@ -226,6 +241,16 @@ static void print_dropin(const struct unit_needs *needs, const char *file, const
     buf_done(&lines);
 }
 
+static void print_json_row(const char *line, size_t len, const char *why, bool *io_first,
+                           struct buf *out)
+{
+    (void)buf_append_text(out, *io_first ? "{" : ",{");
+    output_member_text(out, true, "line", line, len);
+    output_member_text(out, false, "why", why, strlen(why));
+    (void)buf_append_char(out, '}');
+    *io_first = false;
+}
+
 static void print_json(const struct unit_needs *needs, const char *file, struct buf *out)
 {
     char unit[INSTANCE_UNIT_BYTES];
@@ -234,23 +259,19 @@ static void print_json(const struct unit_needs *needs, const char *file, struct 
     (void)buf_append_char(out, '{');
     output_member_text(out, true, "unit", instance_unit(unit), strlen(instance_unit(unit)));
     (void)buf_append_text(out, ",\"directives\":[");
-    if (needs_home(needs)) {
-        (void)buf_append_text(out, "{\"line\":\"ProtectHome=tmpfs\",\"why\":\"paths in homes\"}");
-        first = false;
-    }
+    if (needs_home(needs))
+        print_json_row(HOME_LINE, strlen(HOME_LINE), HOME_WHY, &first, out);
     for (size_t i = 0; i < needs->count; i++) {
-        struct buf line = BUF_INIT(OUTPUT_BYTES_MAX);
+        struct buf lines = BUF_INIT(OUTPUT_BYTES_MAX);
+        size_t len;
 
-        print_directives(&needs->rows[i], file, &line);
-        if (line.len > 0) {
-            (void)buf_append_text(out, first ? "{" : ",{");
-            output_member_text(out, true, "line", line.data, line.len);
-            output_member_text(out, false, "why", needs->rows[i].why, strlen(needs->rows[i].why));
-            (void)buf_append_char(out, '}');
-            first = false;
+        print_directives(&needs->rows[i], file, &lines);
+        for (const char *line = buf_text(&lines); *line; line += len + (line[len] ? 1 : 0)) {
+            len = strcspn(line, "\n");
+            print_json_row(line, len, needs->rows[i].why, &first, out);
         }
-        out->failed |= line.failed;
-        buf_done(&line);
+        out->failed |= lines.failed;
+        buf_done(&lines);
     }
     (void)buf_append_text(out, "],\"notes\":[");
     for (size_t i = 0; i < needs->notes_count; i++) {

@@ -95,6 +95,28 @@ class UnitCommand(rig.Case):
         config["queues"]["q"]["handler"]["nice"] = -5
         self.assertIn("# queues.q.handler.nice: -5 is lower", self.unit(config))
 
+        rows = json.loads(self.unit(config, "--json"))["directives"]
+        self.assertIn("User=root", [row["line"] for row in rows])
+        self.assertFalse([row for row in rows if "\n" in row["line"]])
+
+    def test_the_file_is_named_from_the_root(self):
+        config = {"queues": {"q": {"handler": {"exec": ["/bin/cat"], "user": "nobody"}}}}
+        path = self.file(config, "of mine.yaml")
+        link = os.path.join(self.scratch, "link.yaml")
+        os.symlink("of mine.yaml", link)
+        self.assertIn(f'droverd -c "{path}" --set', self.cli("unit", "-c", link).out)
+
+    def test_no_name_begins_another_directive(self):
+        folder = os.path.join(self.scratch, "a\nExecStartPre=/bin/evil")
+        os.makedirs(folder)
+        config = {"queues": {"q": {"handler": {"exec": ["/bin/cat"], "directory": folder}}}}
+        text = self.unit(config)
+        self.assertIn(r"a\x0aExecStartPre=/bin/evil", text)
+        self.assertFalse([line for line in text.splitlines() if line.startswith("ExecStartPre")], text)
+        for name in ("a:b", "a b", "a\nb", "../a", ""):
+            config["redis"] = {"default": {"url": "redis://127.0.0.1", "password": f"cred:{name}"}}
+            self.unit(config, code=CONFIG)
+
     def test_a_wrong_configuration_has_no_unit(self):
         result = self.cli("unit", "-c", self.file({"queues": {"q": {"handler": "noop", "lok": "5s"}}}))
         self.assertEqual((CONFIG, ""), (result.code, result.out))

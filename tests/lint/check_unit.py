@@ -1,7 +1,6 @@
 """systemd-analyze finds nothing to say about the units and drop-ins as they are installed, and each directive says why.
 
-A directive is explained by the comment right above it, or right above the block of lines that it belongs to (no blank
-line between). ExecStart= and the other names of programs need none.
+A directive is explained by the comment right above it; only what names the unit to people explains itself.
 """
 
 import glob
@@ -10,7 +9,7 @@ import tempfile
 
 import lintlib
 
-PLAIN = ("ExecStart", "Description", "Documentation", "WantedBy", "Restart")
+PLAIN = ("Description", "Documentation")
 # Of a newer systemd than the oldest that is served.
 UNKNOWN_TO_252 = ("notify-reload.conf",)
 
@@ -39,10 +38,11 @@ def unexplained(path, text):
     above = ""
     for number, line in enumerate(text.split("\n"), 1):
         name = line.partition("=")[0]
-        if line and not line.startswith(("#", "[")) and name not in PLAIN and not above.startswith("#"):
-            problems.append(f"{path}:{number}: {name}= does not say why it is there")
-        if name not in PLAIN:
-            above = line
+        if line and not line.startswith(("#", "[")) and name not in PLAIN:
+            # A list is taken back by an empty line of the same name.
+            if not above.startswith("#") and above != f"{name}=":
+                problems.append(f"{path}:{number}: {name}= does not say why it is there")
+        above = line
     return problems
 
 

@@ -59,6 +59,8 @@ def _build(kind):
             _step(["meson", "setup", path, ROOT, *options], log, {"CC": compiler})
         elif not _has_options(path, options):
             _step(["meson", "configure", path, *options], log, {})
+        # A folder that is there knows the targets of its last build; a new fuzzer would be missed.
+        _step(["ninja", "-C", path, "build.ninja"], log, {})
         # Of the fuzz folder only the fuzzers are run, so nothing else is built there.
         targets = [os.path.relpath(name, path) for name in programs_under(path, "tests/fuzz")] if kind == "fuzz" else []
         _step(["ninja", "-C", path, *targets], log, {})

@@ -7,6 +7,7 @@ are tested; test_documents.py has the service with its real user.
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -62,6 +63,23 @@ class Files(rig.Case):
         for name, dropins in (("drover.service", ()), ("drover@.service", ()), ("drover.service", ("users.conf",))):
             code, text = systemd_analyze("verify", "--man=no", self.unit(name, *dropins))
             self.assertEqual((0, ""), (code, text), (name, dropins))
+
+    def test_what_drover_unit_takes_for_granted_is_what_is_shipped(self):
+        with open(os.path.join(rig.ROOT, "supervisor", "cli", "unit_needs.h")) as file:
+            header = file.read()
+        with open(os.path.join(SHIPPED, "drover.service")) as file:
+            unit = file.read()
+        with open(os.path.join(SHIPPED, "users.conf")) as file:
+            users = file.read()
+
+        def define(name):
+            return re.search(rf'#define {name} +"?([^"\n]*?)"?(?: +/\*.*)?$', header, re.M).group(1)
+
+        self.assertIn(f"TimeoutStopSec={int(define('UNIT_STOP_MS')) // 1000}\n", unit)
+        self.assertIn(f"TimeoutStartSec={int(define('UNIT_START_MS')) // 1000}\n", unit)
+        self.assertIn(f"LimitNOFILE={define('UNIT_DESCRIPTORS')}\n", unit)
+        self.assertIn(f"User={define('UNIT_USER')}\n", unit)
+        self.assertIn(f"CapabilityBoundingSet={define('UNIT_RIGHTS')}\n", users)
 
     def test_nothing_forbids_node_to_make_code(self):
         for path in glob.glob(os.path.join(SHIPPED, "*")):
