@@ -17,7 +17,7 @@ void unit_user_init(struct unit_user *user, const char *name)
     const struct passwd *entry = name ? getpwnam(name) : NULL;
     int count = GROUPS_MAX;
 
-    *user = (struct unit_user){ .name = name };
+    *user = (struct unit_user){ .name = name, .uid = (uid_t)-1 };
     if (!entry)
         return;
     user->uid = entry->pw_uid;

@@ -16,7 +16,8 @@ struct unit_user {
     size_t groups_count;
 };
 
-/* Looks the user up; NULL, or a name that nobody has, gives one that is not known. */
+/* Looks the user up; NULL, or a name that nobody has (yet, or while its service is down:
+ * DynamicUser=), gives one that is not known: it may what everybody may. */
 void unit_user_init(struct unit_user *user, const char *name);
 void unit_user_done(struct unit_user *user);
 

@@ -155,14 +155,14 @@ static void look_at_directory(const struct search *search, const char *key, cons
             text_format("%s.directory: lies where the sandbox hides it", key));
         return;
     }
-    if (!user->known)
-        note(search->needs, text_format("%s.directory: %s is read-only in the sandbox; "
-                                        "ReadWritePaths=%s if the handler writes there",
-                                        key, directory, directory));
-    else if (unit_access(user, directory, UNIT_MAY_WRITE, &denied_at) == 0)
+    if (unit_access(user, directory, UNIT_MAY_WRITE, &denied_at) == 0)
         add(search->needs, UNIT_NEED_WRITABLE, strdup(directory), 0,
             text_format("%s.directory: user %s may write there, the sandbox must allow it", key,
                         user->name));
+    else if (!user->known)
+        note(search->needs, text_format("%s.directory: %s is read-only in the sandbox; "
+                                        "ReadWritePaths=%s if the handler writes there",
+                                        key, directory, directory));
 }
 
 /* An argument may look like a path and be none (/api/v1): what lies in a hidden folder is taken for

@@ -81,7 +81,8 @@ class UnitCommand(rig.Case):
         if os.path.isdir("/etc/ssl/private"):
             self.assertEqual([], self.directives(config, "--user", "nobody")[0])
         config["queues"]["q"]["handler"]["directory"] = "/run/lock"  # 1777
-        self.assertEqual(["ReadWritePaths=/run/lock"], self.directives(config, "--user", "nobody")[0])
+        for user in ("nobody", "no-such-user-here"):  # who may what everybody may
+            self.assertEqual((["ReadWritePaths=/run/lock"], []), self.directives(config, "--user", user), user)
 
     def test_handlers_of_other_users_take_the_drop_in(self):
         config = {"queues": {"q": {"handler": {"exec": ["/bin/cat"], "user": "nobody"}},

@@ -132,5 +132,7 @@ class PackageCase(rig.Case):
     def programs(self, unit="drover"):
         """The executables of drover's own processes in the unit."""
         group = self.show("ControlGroup", unit)
-        done = self.machine.sh(f'for pid in $(cat /sys/fs/cgroup{group}/cgroup.procs); do readlink /proc/$pid/exe; done')
+        # A process of a moment (a handler's, or one that only looks) may have ended between list and look.
+        done = self.machine.sh(f'for pid in $(cat /sys/fs/cgroup{group}/cgroup.procs); do '
+                               'readlink /proc/$pid/exe || [ ! -e /proc/$pid/exe ] || exit 1; done')
         return [line for line in done.stdout.splitlines() if "drover" in line]
