@@ -43,8 +43,8 @@ static const char usage_text[] =
     "  droverd --check -c drover.yaml\n"
     "  droverd -c drover.yaml --set queues.money.concurrency=10 --set log.level=debug\n"
     "\n"
-    "Exit: 0 all ended by themselves, 1 some had to be killed, 64 bad command line, 78 bad\n"
-    "configuration.\n";
+    "Exit: 0 all ended by themselves, 1 some had to be killed, 64 bad command line, 69 another\n"
+    "droverd serves the control socket or drover-worker is missing, 78 bad configuration.\n";
 
 static bool add_override(struct command_line *line, char *assignment)
 {
