@@ -159,7 +159,7 @@ export class Rig {
 
   /** droverd with a configuration object (JSON is YAML). Waits until every worker said ready. */
   async droverd(config, { wait = true, name = `droverd${this.daemons.length}`, env = {} } = {}) {
-    const full = { redis: { default: { url: `unix://${this.socket}` } }, log: { level: 'debug', format: 'json' }, ...config };
+    const full = { redis: { default: { url: `unix://${this.socket}` } }, log: { level: 'debug', format: 'json', burst: 1000000 }, ...config };
     const file = path.join(this.dir, `${name}.yaml`);
     fs.writeFileSync(file, JSON.stringify(full, null, 1));
     const control = path.join(this.dir, `${name}.control`);
