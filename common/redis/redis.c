@@ -18,7 +18,6 @@
 /* Reconnecting: the first try comes soon (a restarted server), later ones spare a struggling one.
  */
 #define BACKOFF_FIRST_MS   50
-#define BACKOFF_MAX_MS     3000
 #define BACKOFF_JITTER     0.3
 /* A connection that was READY for less counts as one more failure: a server that drops every client
  * at once is not asked in a tight loop. */
@@ -430,7 +429,7 @@ int redis_open(uv_loop_t *loop, const struct redis_options *options, struct redi
     redis->arg = options->arg;
     redis->next_deadline_ms = NO_DEADLINE;
     redis->backoff = (struct backoff){ .first_ms = BACKOFF_FIRST_MS,
-                                       .max_ms = BACKOFF_MAX_MS,
+                                       .max_ms = REDIS_RETRY_MAX_MS,
                                        .jitter = BACKOFF_JITTER };
     TAILQ_INIT(&redis->requests);
     redis->place = place_of(options->endpoint);

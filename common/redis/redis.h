@@ -16,6 +16,10 @@
 
 #include "common/base/error.h"
 
+/* The longest that a lost connection waits before it is tried again, but for jitter (a third more).
+ */
+#define REDIS_RETRY_MAX_MS 3000
+
 struct config_redis;
 struct redis;
 

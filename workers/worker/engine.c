@@ -10,6 +10,9 @@
 #include "workers/worker/job_log.h"
 #include "workers/worker/stop_budget.h"
 
+/* After Redis was away: longer than any process takes to come back and to set its locks again. */
+#define STALLED_AFTER_RETURN_MS (2 * REDIS_RETRY_MAX_MS)
+
 static const char *const phase_names[] = {
     [ENGINE_SERVING] = "serving", [ENGINE_DRAINING] = "draining", [ENGINE_STOPPING] = "stopping",
     [ENGINE_LEAVING] = "leaving", [ENGINE_ENDED] = "ended",
@@ -345,11 +348,25 @@ static void on_stepper(uv_idle_t *stepper)
 
 /* ---- making, telling, ending */
 
+/* The locks of all have run out while Redis was away, and not all come back in the same moment: who
+ * is the first must not take the others' jobs before they have set their locks again. */
+static void wait_for_siblings(struct engine *engine)
+{
+    uint64_t until_ms = clock_now_ms() + STALLED_AFTER_RETURN_MS;
+
+    if (engine->redis_was_away && engine->stalled.next_ms < until_ms)
+        engine->stalled.next_ms = until_ms;
+    engine->redis_was_away = false;
+}
+
 void engine_set_redis(struct engine *engine, bool ready)
 {
+    engine->redis_was_away |= engine->redis_ready && !ready;
     engine->redis_ready = ready;
-    if (ready)
+    if (ready) {
         engine->locks.next_beat_ms = 0; /* prove all locks first */
+        wait_for_siblings(engine);
+    }
     engine_touch(engine);
 }
 

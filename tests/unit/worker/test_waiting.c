@@ -210,6 +210,25 @@ Test(waiting, stalled_jobs_are_looked_for_at_start_and_by_interval)
     cr_assert(eq(sz, count_calls(FAKE_STALLED), 2));
 }
 
+/* While Redis was away the locks of all processes have run out. */
+Test(waiting, stalled_jobs_are_left_alone_until_others_had_time_to_come_back)
+{
+    rig.config.stalled_interval_ms = 1000;
+    rig_start_idle(1);
+    cr_assert(eq(sz, count_calls(FAKE_STALLED), 1));
+    engine_set_redis(rig.engine, false);
+    pass_ms(20000);
+    cr_assert(eq(sz, count_calls(FAKE_STALLED), 1));
+    engine_set_redis(rig.engine, true);
+    for (int i = 0; i < 5; i++) {
+        pass_ms(1000);
+        answer_beats();
+        cr_assert(eq(sz, count_calls(FAKE_STALLED), 1));
+    }
+    pass_ms(1500);
+    cr_assert(eq(sz, count_calls(FAKE_STALLED), 2));
+}
+
 /* A timer that is due already while nothing can be done would spin the loop. */
 Test(waiting, timer_is_never_in_the_past_while_a_call_is_in_flight)
 {
