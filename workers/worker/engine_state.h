@@ -131,9 +131,9 @@ struct engine {
     enum engine_phase phase;
     bool redis_ready;
     bool redis_was_away; /* it was ready once, and was lost */
-    bool held;   /* no fetch: handlers are not ready yet */
-    bool fenced; /* declared dead: never fetches again, and leaves */
-    bool dirty;  /* something happened since the last step */
+    bool held;           /* no fetch: handlers are not ready yet */
+    bool fenced;         /* declared dead: never fetches again, and leaves */
+    bool dirty;          /* something happened since the last step */
     struct runs runs;
     struct turns turns;
     struct locks locks;
