@@ -53,34 +53,6 @@ const char *const log_level_names[] = {
     [LOG_LEVEL_ERROR] = "error",
 };
 
-static const char *const format_names[] = {
-    [LOG_FORMAT_AUTO] = "auto",
-    [LOG_FORMAT_JOURNAL] = "journal",
-    [LOG_FORMAT_JSON] = "json",
-    [LOG_FORMAT_PLAIN] = "plain",
-};
-
-#define LEVEL_COUNT (LOG_LEVEL_ERROR + 1)
-
-static int find_name(const char *const *names, size_t count, const char *name)
-{
-    for (size_t i = 0; name && i < count; i++) {
-        if (strcmp(names[i], name) == 0)
-            return (int)i;
-    }
-    return -1;
-}
-
-int log_level_by_name(const char *name)
-{
-    return find_name(log_level_names, LEVEL_COUNT, name);
-}
-
-int log_format_by_name(const char *name)
-{
-    return find_name(format_names, ARRAY_SIZE(format_names), name);
-}
-
 /* ---- settings */
 
 void log_open(int fd, enum log_format format, enum log_level least)

@@ -116,8 +116,3 @@ void log_flush_suppressed(uint64_t now_ms);
 uint64_t log_flush_next_ms(void);
 /* The end of the program: tells all that is counted; lines may still be written afterwards. */
 void log_close(void);
-
-/* "debug", "info", "warn", "error" → level; -1 for anything else. The same for formats: auto,
- * journal, json, plain. */
-int log_level_by_name(const char *name);
-int log_format_by_name(const char *name);

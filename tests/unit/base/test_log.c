@@ -293,15 +293,3 @@ Test(log, a_context_field_gives_way_to_the_events_own)
     cr_expect(json_object_size(object) == 5, "time, level, event, role, pid");
     json_decref(object);
 }
-
-Test(log, knows_its_names)
-{
-    cr_expect(log_format_by_name("journal") == LOG_FORMAT_JOURNAL);
-    cr_expect(log_level_by_name("debug") == LOG_LEVEL_DEBUG);
-    cr_expect(log_level_by_name("error") == LOG_LEVEL_ERROR);
-    cr_expect(log_level_by_name("Error") == -1);
-    cr_expect(log_level_by_name(NULL) == -1);
-    cr_expect(log_format_by_name("auto") == LOG_FORMAT_AUTO);
-    cr_expect(log_format_by_name("plain") == LOG_FORMAT_PLAIN);
-    cr_expect(log_format_by_name("") == -1);
-}
