@@ -20,10 +20,11 @@ class Card {
     Object.assign(this, { board, locator });
   }
 
-  /** Opens one of its tabs (Data, Options, Logs, Error…) and gives what stands in the card then. */
-  async read(tab) {
+  /** Opens one of its tabs (Data, Options, Logs, Error…) and waits until that stands in the card. */
+  async shows(tab, pattern) {
     await this.locator.getByRole('tab', { name: tab, exact: true }).click();
-    return this.locator.innerText();
+    await waitUntil(async () => pattern.test(await this.locator.innerText()), 15000,
+      async () => `${tab} shows ${pattern}, it shows: ${await this.locator.innerText()}`);
   }
 
   button(what) {
