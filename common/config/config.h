@@ -150,6 +150,8 @@ struct config_queue {
     unsigned int max_stalled;   /* stalls after which a job fails */
     unsigned int max_givebacks; /* deaths of its worker after which a job fails, >= 1 */
     unsigned int batch_max;     /* jobs settled or fetched by one call, 1 … 64 */
+    unsigned int wait_replicas; /* that must have what was written; 0 none */
+    uint64_t wait_timeout_ms;   /* … within this, > 0 */
     enum config_on_lock_lost on_lock_lost;
     enum config_log_jobs log_jobs;
     enum config_unknown unknown;
@@ -262,6 +264,8 @@ MUST_CHECK int config_parse_redis_url(const char *url, struct config_redis *endp
 MUST_CHECK int config_redis_init(struct config_redis *redis, const char *name, const char *url,
                                  struct error *err);
 void config_redis_done(struct config_redis *redis);
+/* Frees what a URL says of the place: url, host, path, nodes, master. */
+void config_redis_forget_place(struct config_redis *redis);
 
 void config_free(struct config *config);
 void config_freep(struct config **config);
