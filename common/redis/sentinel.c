@@ -326,23 +326,39 @@ static bool open_probe(struct sentinel *sentinel, size_t at)
 
 /* ---- listening ---- */
 
+/* The at-th word, from 0; `*out_len` is 0 when there are fewer. */
+static const char *word_at(const char *text, size_t at, size_t *out_len)
+{
+    for (; at > 0; at--) {
+        text += strcspn(text, " ");
+        text += *text == ' ';
+    }
+    *out_len = strcspn(text, " ");
+    return text;
+}
+
 /* "<name> <old ip> <old port> <new ip> <new port>" */
 static void take_switch(struct sentinel *sentinel, const char *text)
 {
     struct redis *redis = sentinel->redis;
-    size_t name_len = strlen(redis->endpoint->master);
-    char host[256] = "";
-    unsigned int port = 0;
+    const char *master = redis->endpoint->master;
+    size_t name_len = 0, host_len = 0, port_len = 0;
+    const char *name = word_at(text, 0, &name_len);
+    const char *host = word_at(text, 3, &host_len);
+    const char *port_text = word_at(text, 4, &port_len);
+    uint64_t port = 0;
 
-    if (strncmp(text, redis->endpoint->master, name_len) != 0 || text[name_len] != ' ' ||
-        sscanf(text + name_len, " %*s %*s %255s %u", host, &port) != 2)
+    if (strlen(master) != name_len || memcmp(master, name, name_len) != 0 || host_len == 0 ||
+        text_parse_uint(port_text, port_len, &port) < 0)
         return;
     if (redis->phase == PHASE_WAIT) {
         redis->retry_at_ms = clock_now_ms();
         redis_kick(redis);
     } else if (redis->nodes_count > 0 &&
-               (redis->nodes[0].port != port || strcmp(redis->nodes[0].host, host) != 0)) {
-        redis_lose(redis, "the Sentinels have made %s:%u the master", host, port);
+               (redis->nodes[0].port != port || strlen(redis->nodes[0].host) != host_len ||
+                memcmp(redis->nodes[0].host, host, host_len) != 0)) {
+        redis_lose(redis, "the Sentinels have made %.*s:%llu the master", (int)host_len, host,
+                   (unsigned long long)port);
     }
 }
 

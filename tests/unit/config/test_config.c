@@ -532,8 +532,7 @@ Test(config, urls_of_several_hosts)
         "redis+cluster://a?x",
         "redis+cluster://a,a:6379",
         "redis+cluster://a:hunter2@h",
-        "redis+cluster://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,"
-        "28,29,30,31,32,33",
+        "redis+cluster://1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
