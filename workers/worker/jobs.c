@@ -321,7 +321,7 @@ static void decide_start(struct run *run)
     const struct job *job = run->job;
     const struct engine_binding *binding = find_binding(engine, run->type);
 
-    if (engine->phase != ENGINE_SERVING)
+    if (engine->phase != ENGINE_SERVING || replicas_are_missing(engine))
         engine_put_back(run, SETTLE_GIVE_BACK, 0, NULL);
     else if (job->scheduler.data)
         put_back_unknown(run, "belongs to a job scheduler, which drover does not continue yet");
