@@ -1,4 +1,6 @@
 /* Adding: the checks of a stock client (wire format 1.3, 2.4) and the call of lua/add.lua. */
+#include "common/queue/add.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>

@@ -9,7 +9,7 @@
 
 #include "common/base/json_text.h"
 #include "common/queue/json_walk.h"
-#include "common/queue/queue.h"
+#include "common/queue/add.h"
 
 #define KEEP_LIMIT_DEFAULT 1000   /* wire format 5.2 */
 #define NUMBER_MAX         0x1p53 /* larger ones are cut: no counter or time gets there */
