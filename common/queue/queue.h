@@ -19,6 +19,9 @@ MUST_CHECK int queue_new(const char *prefix, const char *name, struct redis *red
 void queue_free(struct queue *queue); /* no call may be under way */
 /* The connection that carries all calls from now on (borrowed; NULL: calls return -ENOTCONN). */
 void queue_set_redis(struct queue *queue, struct redis *redis);
+/* From now on an add's and a turn's callback waits until `wait->replicas` replicas have what was
+ * written, for wait->timeout_ms at most (REDIS_UNREPLICATED); NULL, as at first: for none. */
+void queue_set_wait(struct queue *queue, const struct redis_wait *wait);
 const char *queue_name(const struct queue *queue);
 const char *queue_key_prefix(const struct queue *queue); /* "<prefix>:<name>:" */
 /* Key of drover's own, outside the queue's prefix but in its hash slot, and of this queue alone:
@@ -29,7 +32,8 @@ char *queue_private_key(const struct queue *queue, const char *suffix);
  */
 char *queue_worker_client_name(const struct queue *queue, const char *worker_name);
 
-/* How a whole call ended. Per-job results are beside it. */
+/* How a whole call ended. Per-job results are beside it, also of one that is REDIS_UNREPLICATED: it
+ * was done, but fewer replicas than queue_set_wait wants have it, and a failover may forget it. */
 struct call_result {
     enum redis_outcome outcome;
     enum redis_error_class error_class; /* when REDIS_REFUSED */
