@@ -43,8 +43,8 @@ MUST_CHECK int queue_follow_events(struct queue *queue, struct redis *blocking,
 void queue_follow_stop(struct queue_follow *follow);
 
 /* Until the job is finished, or timeout_ms have passed (0: no end): JOB_UNFINISHED then. Told by
- * the events, so a job that is removed as it completes (removeOnComplete) is seen as well; JOB_GONE:
- * it was not there, or was removed unfinished. */
+ * the events, so a job that is removed as it completes (removeOnComplete) is seen as well;
+ * JOB_GONE: it was not there, or was removed unfinished. */
 MUST_CHECK int queue_wait_job(struct queue *queue, struct redis *blocking, const char *id,
                               uint64_t timeout_ms, queue_finished_cb *on_done, void *arg,
                               struct error *err);

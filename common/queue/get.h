@@ -94,8 +94,8 @@ typedef void queue_history_cb(struct queue *queue, const struct call_result *cal
 MUST_CHECK int queue_job_history(struct queue *queue, const char *id, uint64_t scan,
                                  queue_history_cb *on_done, void *arg, struct error *err);
 
-/* Rows of its log: from row `start`, at most `count`, counted from the oldest (ascending) or from
- * the newest one; `total`: rows that there are. */
+/* Rows of its log: from row `start`, at most `count` (1 … 1000), counted from the oldest
+ * (ascending) or from the newest one; `total`: rows that there are. */
 typedef void queue_logs_cb(struct queue *queue, const struct call_result *call,
                            const struct bytes *rows, size_t count, uint64_t total, void *arg);
 MUST_CHECK int queue_get_logs(struct queue *queue, const char *id, uint64_t start, size_t count,
@@ -125,7 +125,9 @@ struct range_row {
     double score; /* of a set: what sorts it (wire format 1.2); 0 in lists */
     bool exists;  /* its hash is there; true when it was not looked at */
     size_t fields_count;
-    const struct bytes *names, *values; /* a value may be absent; of `fields` in their order */
+    /* All: names and values. Some: values in the order of the spec's fields, absent where the hash
+     * has none; names NULL. */
+    const struct bytes *names, *values;
 };
 /* `total`: jobs in that state. Ids of which no hash is left are answered, so that ranks are right.
  */
@@ -184,9 +186,9 @@ struct flow_limits {
 
 struct flow_node {
     char *prefix, *queue, *id;
-    char *name;   /* "" when the job is gone */
-    char *state;  /* as of job_view; "gone" without a hash */
-    bool has_kind; /* false: the root */
+    char *name;                        /* "" when the job is gone */
+    char *state;                       /* as of job_view; "gone" without a hash */
+    bool has_kind;                     /* false: the root */
     enum dependency_kind kind;         /* what it is to its parent */
     uint64_t counts[DEPENDENCY_COUNT]; /* its own children, also those not in `children` */
     struct flow_node **children;
@@ -204,8 +206,8 @@ MUST_CHECK int queue_get_flow(struct queue *queue, const char *id, const struct 
 /* `P meta` (wire format 1.4); 0 and "" when a field is absent or no number. */
 struct queue_meta {
     bool paused;
-    uint64_t concurrency;      /* global; 0 none */
-    uint64_t limit_max;        /* global rate limit: so many jobs … */
+    uint64_t concurrency;       /* global; 0 none */
+    uint64_t limit_max;         /* global rate limit: so many jobs … */
     uint64_t limit_duration_ms; /* … in so long; 0 none */
     uint64_t events_max;
     const char *version; /* of the library that made it: "bullmq:5.81.5" */
@@ -221,7 +223,7 @@ MUST_CHECK int queue_get_deduplication_owner(struct queue *queue, const char *de
 
 /* Jobs per minute, newest minute first, as workers with metrics keep them (wire format 1.2). */
 struct queue_metrics {
-    uint64_t count; /* jobs ever counted */
+    uint64_t count;                  /* jobs ever counted */
     uint64_t prev_at_ms, prev_count; /* when, and at how many, the last point was made */
     uint64_t points_total;
     const uint64_t *points;
