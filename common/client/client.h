@@ -20,13 +20,16 @@ struct drover_connection {
     struct redis *redis; /* NULL once closed */
     struct client_place *place;
     char *client_name;
+    struct drover_queue *queues; /* of it; they may live longer: the memory stays until the last */
+    bool closed;
     drover_state_cb *on_state;
     void *arg;
 };
 
 struct drover_queue {
     struct queue *engine;
-    struct drover_connection *connection; /* borrowed */
+    struct drover_connection *connection;
+    struct drover_queue *next; /* of the connection */
 };
 
 /* Tells the caller, when he wants to know, and returns the code. */
@@ -47,9 +50,14 @@ static inline struct drover_text client_text(struct bytes bytes)
     return (struct drover_text){ bytes.data, bytes.len };
 }
 
-/* What every call keeps until its end. */
+struct job_spec client_spec(const struct drover_job *job); /* borrows its texts */
+
+/* What a call keeps until its end. */
 struct client_call {
     struct drover_queue *queue;
     void (*on_done)(void); /* of the call's own type */
     void *arg;
 };
+/* NULL (told) on no memory. */
+struct client_call *client_call_new(struct drover_queue *queue, void (*on_done)(void), void *arg,
+                                    struct error *err);

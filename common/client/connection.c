@@ -63,8 +63,11 @@ void client_place_unref(struct client_place *place)
     free(place);
 }
 
-static void connection_free(struct drover_connection *connection)
+/* Once it is closed and its last queue is gone. */
+static void connection_free_unused(struct drover_connection *connection)
 {
+    if (!connection->closed || connection->queues)
+        return;
     client_place_unref(connection->place);
     free(connection->client_name);
     free(connection);
@@ -90,8 +93,11 @@ static void on_state(struct redis *redis, enum redis_state state, const char *wh
         break;
     case REDIS_CLOSED:
         connection->redis = NULL;
+        for (struct drover_queue *queue = connection->queues; queue; queue = queue->next)
+            queue_set_redis(queue->engine, NULL);
         tell(connection, DROVER_CLOSED, why);
-        connection_free(connection);
+        connection->closed = true;
+        connection_free_unused(connection);
         break;
     case REDIS_CONNECTING: /* never told */
     default:
@@ -158,7 +164,8 @@ int drover_connect(uv_loop_t *loop, const struct drover_connection_options *opti
         r = redis_open(loop, &redis_options, &connection->redis, &err);
     }
     if (r < 0) {
-        connection_free(connection);
+        connection->closed = true;
+        connection_free_unused(connection);
         return client_error(&err, error);
     }
     *out_connection = connection;
@@ -190,16 +197,25 @@ int drover_queue_new(struct drover_connection *connection, const char *prefix, c
         free(queue);
         return client_error(&err, error);
     }
+    queue->next = connection->queues;
+    connection->queues = queue;
     *out_queue = queue;
     return 0;
 }
 
 void drover_queue_free(struct drover_queue *queue)
 {
+    struct drover_connection *connection = queue ? queue->connection : NULL;
+    struct drover_queue **place;
+
     if (!queue)
         return;
+    for (place = &connection->queues; *place != queue; place = &(*place)->next)
+        ;
+    *place = queue->next;
     queue_free(queue->engine);
     free(queue);
+    connection_free_unused(connection);
 }
 
 void drover_queue_wait_replicas(struct drover_queue *queue, unsigned int replicas,

@@ -199,14 +199,17 @@ static void on_state(struct redis *redis, enum redis_state state, const char *wh
 /* Takes `events`, also on failure. */
 static int open_reader(struct drover_events *events, struct error *err)
 {
+    const struct drover_connection *connection = events->queue->connection;
     const struct redis_options options = { .endpoint = &events->place->endpoint,
-                                           .client_name = events->queue->connection->client_name,
+                                           .client_name = connection->client_name,
                                            .scripts = queue_scripts,
                                            .blocking = true,
                                            .once = true,
                                            .on_state = on_state,
                                            .arg = events };
-    int r = redis_open(events->queue->connection->loop, &options, &events->redis, err);
+    int r = connection->redis
+                ? redis_open(connection->loop, &options, &events->redis, err)
+                : error_set(err, -ENOTCONN, "the queue's connection to Redis has ended");
 
     if (r < 0)
         events_free(events);

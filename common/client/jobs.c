@@ -30,7 +30,7 @@ static struct job_keep keep_of(const struct drover_keep *keep)
     return (struct job_keep){ .present = keep->given, .count = keep->count, .age_s = keep->age_s };
 }
 
-static struct job_spec spec_of(const struct drover_job *job)
+struct job_spec client_spec(const struct drover_job *job)
 {
     const struct drover_deduplication *dedup = &job->deduplication;
 
@@ -65,7 +65,7 @@ static struct job_spec spec_of(const struct drover_job *job)
 
 int drover_job_check(const struct drover_job *job, struct drover_error *error)
 {
-    struct job_spec spec = spec_of(job);
+    struct job_spec spec = client_spec(job);
     struct error err = { 0 };
 
     return job_spec_check(&spec, &err) < 0 ? client_error(&err, error) : 0;
@@ -124,7 +124,7 @@ static int add_all(struct drover_queue *queue, struct queue *engine, const struc
     if (!specs)
         return error_set(err, -ENOMEM, "allocate a call for %zu jobs", count);
     for (size_t i = 0; i < count; i++)
-        specs[i] = spec_of(&jobs[i]);
+        specs[i] = client_spec(&jobs[i]);
     if (call_new(queue, count, on_done, arg, &call, err) < 0 ||
         queue_add_jobs(engine, specs, count, on_added, call, err) < 0)
         return err->code;
@@ -174,7 +174,7 @@ static int tree_build(struct tree *tree, const struct drover_flow_node *root, st
             return error_set(err, -E2BIG, "the flow has more than %d jobs", FLOW_NODES_MAX);
         tree->nodes[i] = (struct flow_node){ .prefix = from->prefix,
                                              .queue = from->queue,
-                                             .spec = spec_of(&from->job),
+                                             .spec = client_spec(&from->job),
                                              .children = &tree->nodes[tree->count],
                                              .children_count = from->children_count };
         for (size_t child = 0; child < from->children_count; child++)

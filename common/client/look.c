@@ -29,7 +29,8 @@ static struct drover_text *texts_of(const struct bytes *from, size_t count)
     return texts;
 }
 
-static struct client_call *call_new(struct drover_queue *queue, void *arg, struct error *err)
+struct client_call *client_call_new(struct drover_queue *queue, void (*on_done)(void), void *arg,
+                                    struct error *err)
 {
     struct client_call *call = calloc(1, sizeof(*call));
 
@@ -37,8 +38,7 @@ static struct client_call *call_new(struct drover_queue *queue, void *arg, struc
         (void)error_set(err, -ENOMEM, "allocate a call"); /* NULL says it */
         return NULL;
     }
-    call->queue = queue;
-    call->arg = arg;
+    *call = (struct client_call){ queue, on_done, arg };
     return call;
 }
 
@@ -79,9 +79,7 @@ int drover_count_jobs(struct drover_queue *queue, drover_counts_cb *on_done, voi
 
     if (r < 0)
         return r;
-    call = call_new(queue, arg, &err);
-    if (call)
-        call->on_done = (void (*)(void))on_done;
+    call = client_call_new(queue, (void (*)(void))on_done, arg, &err);
     if (call && queue_count_jobs(engine, on_counts, call, &err) == 0)
         return 0;
     free(call);
@@ -121,9 +119,7 @@ int drover_get_job(struct drover_queue *queue, const char *id, drover_view_cb *o
 
     if (r < 0)
         return r;
-    call = call_new(queue, arg, &err);
-    if (call)
-        call->on_done = (void (*)(void))on_done;
+    call = client_call_new(queue, (void (*)(void))on_done, arg, &err);
     if (call && queue_view_job(engine, id, on_view, call, &err) == 0)
         return 0;
     free(call);

@@ -24,7 +24,7 @@ static void leave(struct producer *producer)
 {
     drover_queue_free(producer->queue);
     producer->queue = NULL;
-    drover_disconnect(producer->connection);
+    drover_disconnect(producer->connection); /* NULL when it has ended by itself */
 }
 
 static void give_up(struct producer *producer, const char *what, const char *why)
@@ -148,8 +148,13 @@ static void on_state(struct drover_connection *connection, enum drover_state sta
     struct producer *producer = arg;
     struct drover_error error;
 
-    if (state == DROVER_CLOSED && *why && !producer->queue)
-        give_up(producer, "Redis", why);
+    if (state == DROVER_CLOSED) {
+        producer->connection = NULL;
+        if (*why)
+            give_up(producer, "Redis", why);
+        if (producer->waiting == 0)
+            leave(producer);
+    }
     if (state != DROVER_READY)
         return;
     if (drover_queue_new(connection, NULL, producer->queue_name, &producer->queue, &error) < 0) {

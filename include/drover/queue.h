@@ -62,7 +62,7 @@ struct drover_connection;
 enum drover_state {
     DROVER_READY,  /* calls are accepted */
     DROVER_LOST,   /* it was lost or could not be made; it comes back by itself, unless `once` */
-    DROVER_CLOSED, /* the last callback: the memory is gone */
+    DROVER_CLOSED, /* the last callback: the connection is no more to be used */
 };
 
 /* why: "" or the reason, naming the server. A try that fails for the same reason as the one before
@@ -87,8 +87,8 @@ DROVER_CHECKED int drover_connect(uv_loop_t *loop, const struct drover_connectio
                                   struct drover_error *error);
 
 /* Calls under way are answered (DROVER_UNKNOWN, unless their answer is there first), then comes
- * DROVER_CLOSED. Its queues must be freed by then; they may be freed before. Safe in callbacks, and
- * twice before DROVER_CLOSED. */
+ * DROVER_CLOSED. Calls on its queues return -ENOTCONN from then on. Safe in callbacks, and twice
+ * before DROVER_CLOSED; NULL is allowed. */
 void drover_disconnect(struct drover_connection *connection);
 
 /* ---- a queue ---- */
@@ -99,7 +99,8 @@ struct drover_queue;
 DROVER_CHECKED int drover_queue_new(struct drover_connection *connection, const char *prefix,
                                     const char *name, struct drover_queue **out_queue,
                                     struct drover_error *error);
-/* Not while a call of it is under way. NULL is allowed. */
+/* Not while a call of it is under way, or a reader of its events; before or after the end of its
+ * connection. NULL is allowed. */
 void drover_queue_free(struct drover_queue *queue);
 
 /* From now on an add is answered when so many replicas have it, or after timeout_ms with
@@ -247,6 +248,60 @@ DROVER_CHECKED int drover_add_flow_json(struct drover_queue *queue, const char *
                                         drover_add_cb *on_done, void *arg,
                                         struct drover_error *error);
 
+/* ---- schedulers: jobs at an interval, or by a cron pattern ---- */
+
+struct drover_scheduler {
+    struct drover_text id;      /* of an existing one: replaces it and its pending job */
+    uint64_t every_ms;          /* either this … */
+    struct drover_text pattern; /* … or five or six fields of cron, as 30 2 * * * */
+    struct drover_text tz;      /* of the pattern, as Europe/Berlin; give one, or each worker takes
+                                   its own */
+    uint64_t offset_ms;         /* with every_ms, below it: after the full intervals */
+    bool has_limit;
+    uint64_t limit;                  /* most jobs in all */
+    uint64_t start_at_ms, end_at_ms; /* none before, none after; 0: not given */
+    bool immediately;                /* with a pattern: the first one now */
+    struct drover_job job; /* of each: without id, delay, timestamp, parent; name absent: the id */
+};
+
+struct drover_scheduled {
+    const char *job_id; /* the pending job; NULL when refused: jobs of these times exist already */
+    uint64_t delay_ms;  /* until it is due */
+    const char *why;    /* reason when refused, else "" */
+};
+typedef void drover_scheduled_cb(struct drover_queue *queue, const struct drover_answer *answer,
+                                 const struct drover_scheduled *result, void *arg);
+/* Makes or replaces it. -ERANGE: it would never make a job, nothing is stored. Safe to repeat. */
+DROVER_CHECKED int drover_upsert_scheduler(struct drover_queue *queue,
+                                           const struct drover_scheduler *scheduler,
+                                           drover_scheduled_cb *on_done, void *arg,
+                                           struct drover_error *error);
+
+typedef void drover_removed_cb(struct drover_queue *queue, const struct drover_answer *answer,
+                               bool removed, void *arg);
+/* removed false: there was none. A job of it that waits or runs already is left. */
+DROVER_CHECKED int drover_remove_scheduler(struct drover_queue *queue, struct drover_text id,
+                                           drover_removed_cb *on_done, void *arg,
+                                           struct drover_error *error);
+
+struct drover_scheduler_entry {
+    struct drover_text id, name, pattern, tz; /* absent where there is none */
+    struct drover_text data, opts;            /* of the jobs; JSON */
+    uint64_t next_at_ms;                      /* of the pending job */
+    uint64_t every_ms, offset_ms;
+    uint64_t iterations; /* jobs made so far, the pending one included */
+    bool has_limit;
+    uint64_t limit, start_at_ms, end_at_ms;
+};
+typedef void drover_schedulers_cb(struct drover_queue *queue, const struct drover_answer *answer,
+                                  const struct drover_scheduler_entry *entries, size_t count,
+                                  uint64_t total, void *arg);
+/* By their next time, from rank `start` (0 the one that is next), at most DROVER_SCHEDULERS_MAX. */
+#define DROVER_SCHEDULERS_MAX 200
+DROVER_CHECKED int drover_list_schedulers(struct drover_queue *queue, uint64_t start, size_t count,
+                                          drover_schedulers_cb *on_done, void *arg,
+                                          struct drover_error *error);
+
 /* ---- looking ---- */
 
 struct drover_counts {
@@ -293,9 +348,9 @@ struct drover_events; /* a reader; it has a connection of its own */
 
 #define DROVER_EVENTS_LOST_UNKNOWN UINT64_MAX
 
-/* Events in order; count 0 when none came for some seconds. `lost` entries are missing before the
- * first, because the stream was cut while the reader was behind; DROVER_EVENTS_LOST_UNKNOWN: some.
- * Return false to stop. */
+/* Events in order; count 0 once when the reading begins, and when none came for some seconds.
+ * `lost` entries are missing before the first, because the stream was cut while the reader was
+ * behind; DROVER_EVENTS_LOST_UNKNOWN: some. Return false to stop. */
 typedef bool drover_events_cb(struct drover_queue *queue, const struct drover_event *events,
                               size_t count, uint64_t lost, void *arg);
 /* The last callback; the reader's memory is gone. DROVER_DONE: it was stopped; otherwise its
