@@ -177,29 +177,31 @@ void job_address_done(struct job_address *address);
 
 /* ---- a flow: a job with its children, and theirs ---- */
 
-struct flow_limits {
+struct flow_view_limits {
     size_t depth;    /* levels of children below the root, 1 … 100 */
     size_t children; /* of each kind and node, 1 … 1000 */
     size_t nodes;    /* of all, 1 … 100000 */
 };
-#define FLOW_LIMITS_INIT ((struct flow_limits){ .depth = 10, .children = 20, .nodes = 1000 })
+#define FLOW_VIEW_LIMITS_INIT \
+    ((struct flow_view_limits){ .depth = 10, .children = 20, .nodes = 1000 })
 
-struct flow_node {
+struct flow_view {
     char *prefix, *queue, *id;
     char *name;                        /* "" when the job is gone */
     char *state;                       /* as of job_view; "gone" without a hash */
     bool has_kind;                     /* false: the root */
     enum dependency_kind kind;         /* what it is to its parent */
     uint64_t counts[DEPENDENCY_COUNT]; /* its own children, also those not in `children` */
-    struct flow_node **children;
+    struct flow_view **children;
     size_t children_count;
 };
 /* Loops: a call a node. root NULL: no such job. Children on other nodes of a cluster cannot be
  * followed: REDIS_REFUSED. */
-typedef void queue_flow_cb(struct queue *queue, const struct call_result *call,
-                           const struct flow_node *root, void *arg);
-MUST_CHECK int queue_get_flow(struct queue *queue, const char *id, const struct flow_limits *limits,
-                              queue_flow_cb *on_done, void *arg, struct error *err);
+typedef void queue_flow_view_cb(struct queue *queue, const struct call_result *call,
+                                const struct flow_view *root, void *arg);
+MUST_CHECK int queue_get_flow(struct queue *queue, const char *id,
+                              const struct flow_view_limits *limits, queue_flow_view_cb *on_done,
+                              void *arg, struct error *err);
 
 /* ---- the queue ---- */
 

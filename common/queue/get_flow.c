@@ -13,16 +13,16 @@ enum { NODE_NAME, NODE_STATE, NODE_COUNTS, NODE_CHILDREN };
 
 /* A node that was not asked for yet. */
 struct pending {
-    struct flow_node *node;
+    struct flow_view *node;
     size_t depth;
 };
 
 struct flow_call {
     struct queue *queue; /* of the root */
-    queue_flow_cb *on_done;
+    queue_flow_view_cb *on_done;
     void *arg;
-    struct flow_limits limits;
-    struct flow_node *root;
+    struct flow_view_limits limits;
+    struct flow_view *root;
     struct pending *pending; /* a queue; room for limits.nodes */
     size_t pending_from, pending_to;
     struct queue *asked; /* of the node under way, owned; NULL none */
@@ -32,7 +32,7 @@ static void on_node(struct redis *redis, enum redis_outcome outcome, const redis
                     const char *why, void *arg);
 
 /* A tree is at most DEPTH_MAX deep. */
-static void free_node(struct flow_node *node) /* NOLINT(misc-no-recursion) */
+static void free_node(struct flow_view *node) /* NOLINT(misc-no-recursion) */
 {
     if (!node)
         return;
@@ -66,12 +66,12 @@ static void end_flow(struct flow_call *call, const struct call_result *result)
 }
 
 /* A node takes what `address` has; NULL on no memory. */
-static struct flow_node *new_node(struct job_address *address)
+static struct flow_view *new_node(struct job_address *address)
 {
-    struct flow_node *node = calloc(1, sizeof(*node));
+    struct flow_view *node = calloc(1, sizeof(*node));
 
     if (node) {
-        *node = (struct flow_node){ .prefix = address->prefix,
+        *node = (struct flow_view){ .prefix = address->prefix,
                                     .queue = address->queue,
                                     .id = address->id,
                                     .name = strdup(""),
@@ -88,7 +88,7 @@ static struct flow_node *new_node(struct job_address *address)
 /* Asks for the next node; 1 when there is none left. */
 static int ask_next(struct flow_call *call, struct error *err)
 {
-    const struct flow_node *node;
+    const struct flow_view *node;
     int r;
 
     if (call->pending_from == call->pending_to)
@@ -109,7 +109,7 @@ static int ask_next(struct flow_call *call, struct error *err)
 static bool add_child(struct flow_call *call, struct pending parent, enum dependency_kind kind,
                       struct bytes key)
 {
-    struct flow_node *child, **grown;
+    struct flow_view *child, **grown;
     struct job_address address;
 
     if (call->pending_to == call->limits.nodes || parent.depth == call->limits.depth ||
@@ -117,7 +117,7 @@ static bool add_child(struct flow_call *call, struct pending parent, enum depend
         return true; /* counted only */
     child = new_node(&address);
     grown = child ? reallocarray(parent.node->children, parent.node->children_count + 1,
-                                 sizeof(struct flow_node *))
+                                 sizeof(struct flow_view *))
                   : NULL;
     if (!grown) {
         free_node(child);
@@ -188,7 +188,7 @@ static void on_node(struct redis *redis, enum redis_outcome outcome, const redis
         end_flow(call, &result);
 }
 
-static int check_limits(const struct flow_limits *limits, struct error *err)
+static int check_limits(const struct flow_view_limits *limits, struct error *err)
 {
     if (limits->depth < 1 || limits->depth > DEPTH_MAX)
         return error_set(err, -EINVAL, "%zu levels of a flow: 1 to %d", limits->depth, DEPTH_MAX);
@@ -200,7 +200,7 @@ static int check_limits(const struct flow_limits *limits, struct error *err)
     return 0;
 }
 
-static struct flow_node *new_root(const struct queue *queue, const char *id)
+static struct flow_view *new_root(const struct queue *queue, const char *id)
 {
     size_t prefix_len = queue->key_prefix.len - strlen(queue->name) - 2;
     struct job_address address = { strndup(queue->key_prefix.data, prefix_len), strdup(queue->name),
@@ -212,8 +212,8 @@ static struct flow_node *new_root(const struct queue *queue, const char *id)
     return NULL;
 }
 
-int queue_get_flow(struct queue *queue, const char *id, const struct flow_limits *limits,
-                   queue_flow_cb *on_done, void *arg, struct error *err)
+int queue_get_flow(struct queue *queue, const char *id, const struct flow_view_limits *limits,
+                   queue_flow_view_cb *on_done, void *arg, struct error *err)
 {
     struct flow_call *call;
     int r = get_check_id(id, err);

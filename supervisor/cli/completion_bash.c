@@ -12,7 +12,7 @@ static void print_option_name(const struct cli_option *option, struct buf *out)
 
 static void print_options_of(const struct cli_command *command, struct buf *out)
 {
-    (void)buf_printf(out, "    %s) __choices='", command ? command->name : "''");
+    (void)buf_printf(out, "    '%s') __choices='", command ? command->name : "");
     completion_each_option(command, print_option_name, out);
     (void)buf_append_text(out, "' ;;\n");
 }
@@ -67,10 +67,35 @@ static void print_operands_of(const struct cli_command *command, struct buf *out
     }
 }
 
-static void print_commands(struct buf *out)
+/* Names of the commands, or of the verbs of one. */
+static void print_names(const char *command, struct buf *out)
 {
-    for (size_t i = 0; i < cli_commands_count; i++)
-        (void)buf_printf(out, "%s ", cli_commands[i]->name);
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        const char *name = command ? cli_verb_name(cli_commands[i], command) : cli_commands[i]->name;
+
+        if (name && (command || !cli_is_verb(cli_commands[i])))
+            (void)buf_printf(out, "%s ", name);
+    }
+}
+
+/* A branch for each command that has verbs. */
+static void print_verbs(struct buf *out)
+{
+    const char *before = "";
+
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        const char *blank = strchr(cli_commands[i]->name, ' ');
+        size_t len = blank ? (size_t)(blank - cli_commands[i]->name) : 0;
+        char command[32];
+
+        (void)snprintf(command, sizeof(command), "%.*s", (int)len, cli_commands[i]->name);
+        if (!blank || strcmp(before, command) == 0)
+            continue;
+        before = cli_find_command(command)->name;
+        (void)buf_printf(out, "    '%s') __choices='", command);
+        print_names(command, out);
+        (void)buf_append_text(out, "' ;;\n");
+    }
 }
 
 void completion_print_bash(struct buf *out)
@@ -91,11 +116,15 @@ void completion_print_bash(struct buf *out)
                                "# Operand $2, from 0, of command $1: __takes.\n"
                                "__drover_operand() {\n    __takes='' __choices=''\n"
                                "    case \"$1 $2\" in\n    ' 0') __takes='words' __choices='");
-    print_commands(out);
+    print_names(NULL, out);
     (void)buf_append_text(out, "help' ;;\n    'help 0') __takes='words' __choices='");
-    print_commands(out);
+    print_names(NULL, out);
     (void)buf_append_text(out, "' ;;\n");
     for (size_t i = 0; i < cli_commands_count; i++)
         print_operands_of(cli_commands[i], out);
-    (void)buf_append_text(out, "    esac\n}\n");
+    (void)buf_append_text(out, "    esac\n}\n\n"
+                               "# The verbs of command $1: __choices.\n"
+                               "__drover_verbs() {\n    case $1 in\n");
+    print_verbs(out);
+    (void)buf_append_text(out, "    *) __choices= ;;\n    esac\n}\n");
 }
