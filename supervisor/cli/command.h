@@ -77,7 +77,8 @@ struct cli_command {
     const struct cli_operand *operands;
     size_t operands_count;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an exit code */
-    /* Of verbs that are run by cli_run_verb (verb.h): what they do, and how many words they take. */
+    /* Of verbs that are run by cli_run_verb (verb.h): what they do, and how many words they take.
+     */
     int (*act)(struct verb *verb);
     size_t words_min, words_max;
 };
@@ -87,8 +88,8 @@ struct cli_command {
 extern const struct cli_command *const cli_commands[];
 extern const size_t cli_commands_count;
 extern const struct cli_command cli_add_command, cli_check_command, cli_dev_command,
-    cli_job_command, cli_ps_command, cli_reload_command, cli_scale_command, cli_status_command,
-    cli_unit_command;
+    cli_job_command, cli_ps_command, cli_queue_command, cli_reload_command, cli_scale_command,
+    cli_status_command, cli_unit_command;
 
 /* What may stand before a command; main.c reads them. */
 extern const struct cli_option cli_global_options[];

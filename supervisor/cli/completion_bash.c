@@ -71,7 +71,8 @@ static void print_operands_of(const struct cli_command *command, struct buf *out
 static void print_names(const char *command, struct buf *out)
 {
     for (size_t i = 0; i < cli_commands_count; i++) {
-        const char *name = command ? cli_verb_name(cli_commands[i], command) : cli_commands[i]->name;
+        const char *name =
+            command ? cli_verb_name(cli_commands[i], command) : cli_commands[i]->name;
 
         if (name && (command || !cli_is_verb(cli_commands[i])))
             (void)buf_printf(out, "%s ", name);

@@ -113,9 +113,9 @@ static int act_retry(struct verb *verb)
     struct retry_spec spec = { .from = completed ? RETRY_COMPLETED : RETRY_FAILED,
                                .reset_attempts_made = verb->values.reset,
                                .reset_attempts_started = verb->values.reset };
-    struct change change = {
-        .verb = verb, .did = "retried", .wanted = completed ? "completed" : "failed"
-    };
+    struct change change = { .verb = verb,
+                             .did = "retried",
+                             .wanted = completed ? "completed" : "failed" };
     struct error err = { 0 };
     int code;
 
@@ -133,8 +133,8 @@ static int act_retry(struct verb *verb)
 
 const struct cli_command cli_job_retry_verb = VERB_ROW(
     "job retry", "lets a failed (or completed) job run again", "drover job retry [OPTION...] ID...",
-    "It waits again, by its priority.", "once more\ndrover job retry 4711 -q mail\n",
-    retry_options, jobs_operand, 1, QUEUE_IDS_MAX, act_retry);
+    "It waits again, by its priority.", "once more\ndrover job retry 4711 -q mail\n", retry_options,
+    jobs_operand, 1, QUEUE_IDS_MAX, act_retry);
 
 static int act_promote(struct verb *verb)
 {
@@ -151,9 +151,9 @@ static int act_promote(struct verb *verb)
 }
 
 const struct cli_command cli_job_promote_verb =
-    VERB_ROW("job promote", "lets a delayed job run now", "drover job promote [OPTION...] ID...", "",
-             "not tomorrow, now\ndrover job promote daily-2026-11-22 -q reports\n", plain_options,
-             jobs_operand, 1, QUEUE_IDS_MAX, act_promote);
+    VERB_ROW("job promote", "lets a delayed job run now", "drover job promote [OPTION...] ID...",
+             "", "not tomorrow, now\ndrover job promote daily-2026-11-22 -q reports\n",
+             plain_options, jobs_operand, 1, QUEUE_IDS_MAX, act_promote);
 
 /* ---- one: what answers a number ---- */
 
@@ -169,7 +169,7 @@ static int end_change(struct verb *verb, int r, const struct error *err, int64_t
     if (code != 0)
         return code;
     if (*value < 0)
-        return tell_code(verb, verb->words[0], (enum change_code)*value, wanted);
+        return tell_code(verb, verb->words[0], (enum change_code) * value, wanted);
     if (did)
         print_done(verb, verb->words[0], did);
     return 0;
@@ -227,15 +227,14 @@ static int act_delay(struct verb *verb)
                              &err, &value, "delay set", "delayed");
 }
 
-const struct cli_command cli_job_delay_verb =
-    VERB_ROW("job delay", "changes when a delayed job is due", "drover job delay [OPTION...] ID TIME",
-             "TIME from now on. Only of a job that is delayed.",
-             "in two hours\ndrover job delay 4711 2h -q mail\n", plain_options, delay_operands, 2, 2,
-             act_delay);
+const struct cli_command cli_job_delay_verb = VERB_ROW(
+    "job delay", "changes when a delayed job is due", "drover job delay [OPTION...] ID TIME",
+    "TIME from now on. Only of a job that is delayed.",
+    "in two hours\ndrover job delay 4711 2h -q mail\n", plain_options, delay_operands, 2, 2,
+    act_delay);
 
-static const struct cli_operand data_operands[] = {
-    { .name = "ID" }, { .name = "JSON", .value = CLI_VALUE_DATA }
-};
+static const struct cli_operand data_operands[] = { { .name = "ID" },
+                                                    { .name = "JSON", .value = CLI_VALUE_DATA } };
 
 static int act_data(struct verb *verb)
 {
@@ -253,12 +252,12 @@ static int act_data(struct verb *verb)
                              &err, &value, "data replaced", NULL);
 }
 
-const struct cli_command cli_job_data_verb =
-    VERB_ROW("job data", "replaces the data of a job", "drover job data [OPTION...] ID JSON",
-             "JSON text, - for standard input, @FILE for a file. A job that runs has read its data.",
-             "a wrong address\n"
-             "drover job data 4711 '{\"to\":\"ann@example.org\"}' -q mail\n",
-             plain_options, data_operands, 2, 2, act_data);
+const struct cli_command cli_job_data_verb = VERB_ROW(
+    "job data", "replaces the data of a job", "drover job data [OPTION...] ID JSON",
+    "JSON text, - for standard input, @FILE for a file. A job that runs has read its data.",
+    "a wrong address\n"
+    "drover job data 4711 '{\"to\":\"ann@example.org\"}' -q mail\n",
+    plain_options, data_operands, 2, 2, act_data);
 
 static int act_progress(struct verb *verb)
 {
@@ -276,10 +275,10 @@ static int act_progress(struct verb *verb)
                              &err, &value, "progress set", NULL);
 }
 
-const struct cli_command cli_job_progress_verb =
-    VERB_ROW("job progress", "sets the progress of a job", "drover job progress [OPTION...] ID JSON",
-             "Listeners hear of it.", "half of it\ndrover job progress 4711 50 -q mail\n",
-             plain_options, data_operands, 2, 2, act_progress);
+const struct cli_command cli_job_progress_verb = VERB_ROW(
+    "job progress", "sets the progress of a job", "drover job progress [OPTION...] ID JSON",
+    "Listeners hear of it.", "half of it\ndrover job progress 4711 50 -q mail\n", plain_options,
+    data_operands, 2, 2, act_progress);
 
 /* ---- its log ---- */
 
@@ -293,9 +292,8 @@ static const struct cli_option log_options[] = {
     VERB_JSON,
     CLI_WHERE_OPTIONS(struct verb_values),
 };
-static const struct cli_operand log_operands[] = {
-    { .name = "ID" }, { .name = "TEXT", .value = CLI_VALUE_DATA }
-};
+static const struct cli_operand log_operands[] = { { .name = "ID" },
+                                                   { .name = "TEXT", .value = CLI_VALUE_DATA } };
 
 static int act_log(struct verb *verb)
 {
@@ -360,9 +358,9 @@ static int act_clear_logs(struct verb *verb)
 }
 
 const struct cli_command cli_job_clear_logs_verb =
-    VERB_ROW("job clear-logs", "removes the log of a job", "drover job clear-logs [OPTION...] ID", "",
-             "all but ten rows\ndrover job clear-logs 4711 -q mail --keep 10 --yes\n", clear_options,
-             job_operand, 1, 1, act_clear_logs);
+    VERB_ROW("job clear-logs", "removes the log of a job", "drover job clear-logs [OPTION...] ID",
+             "", "all but ten rows\ndrover job clear-logs 4711 -q mail --keep 10 --yes\n",
+             clear_options, job_operand, 1, 1, act_clear_logs);
 
 /* ---- removing ---- */
 
@@ -415,15 +413,15 @@ static int remove_one(struct verb *verb, const char *id)
     struct error err = { 0 };
     int r = verb->values.unprocessed
                 ? queue_remove_unprocessed_children(verb->queue, id, on_removed, &remover, &err)
-                : queue_remove_job(verb->queue, id, verb->values.with_children, on_removed, &remover,
-                                   &err);
+                : queue_remove_job(verb->queue, id, verb->values.with_children, on_removed,
+                                   &remover, &err);
     int code = verb_finish(verb, r, &err, "remove the job");
 
     return code ? code : remover.code;
 }
 
-static void on_there(struct queue *queue, const struct call_result *call, enum job_finished finished,
-                     struct bytes value, void *arg)
+static void on_there(struct queue *queue, const struct call_result *call,
+                     enum job_finished finished, struct bytes value, void *arg)
 {
     struct verb *verb = arg;
 
@@ -507,8 +505,8 @@ static int act_detach(struct verb *verb)
 
     return code ? code
                 : end_change(verb,
-                             queue_remove_child_dependency(verb->queue, verb->words[0], verb_on_done,
-                                                           verb, &err),
+                             queue_remove_child_dependency(verb->queue, verb->words[0],
+                                                           verb_on_done, verb, &err),
                              &err, &value, "detached from its parent",
                              "a child that a parent waits for");
 }
@@ -517,8 +515,8 @@ const struct cli_command cli_job_detach_verb =
     VERB_ROW("job detach", "takes a job from its parent, which no longer waits for it",
              "drover job detach [OPTION...] ID",
              "The job itself stays and runs. The parent goes on when it was its last child.",
-             "go on without it\ndrover job detach lint-7 -q builds\n", plain_options, job_operand, 1,
-             1, act_detach);
+             "go on without it\ndrover job detach lint-7 -q builds\n", plain_options, job_operand,
+             1, 1, act_detach);
 
 static int act_release(struct verb *verb)
 {
@@ -527,10 +525,10 @@ static int act_release(struct verb *verb)
     int code = verb_open_job(verb, verb->words[0]);
 
     if (code == 0)
-        code = end_change(verb,
-                          queue_release_deduplication(verb->queue, verb->words[0], verb_on_done,
-                                                      verb, &err),
-                          &err, &value, NULL, NULL);
+        code = end_change(
+            verb,
+            queue_release_deduplication(verb->queue, verb->words[0], verb_on_done, verb, &err),
+            &err, &value, NULL, NULL);
     if (code != 0)
         return code;
     if (value == 0) {
@@ -546,5 +544,5 @@ const struct cli_command cli_job_release_verb =
     VERB_ROW("job release", "frees the deduplication id that a job owns",
              "drover job release [OPTION...] ID",
              "The next job with that id is added. The job itself stays.",
-             "let the next one in\ndrover job release 4711 -q mail\n", plain_options, job_operand, 1,
-             1, act_release);
+             "let the next one in\ndrover job release 4711 -q mail\n", plain_options, job_operand,
+             1, 1, act_release);

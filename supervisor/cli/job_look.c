@@ -29,8 +29,8 @@ static int tell_no_job(const struct verb *verb)
 
 /* ---- state ---- */
 
-static void on_view(struct queue *queue, const struct call_result *call, const struct job_view *view,
-                    void *arg)
+static void on_view(struct queue *queue, const struct call_result *call,
+                    const struct job_view *view, void *arg)
 {
     struct verb *verb = arg;
 
@@ -57,18 +57,17 @@ static int act_state(struct verb *verb)
     struct error err = { 0 };
     int code = verb_open_job(verb, verb->words[0]);
 
-    return code ? code
-                : verb_finish(verb,
-                              queue_view_job(verb->queue, verb->words[0], on_view, verb, &err),
-                              &err, "look for the job");
+    return code
+               ? code
+               : verb_finish(verb, queue_view_job(verb->queue, verb->words[0], on_view, verb, &err),
+                             &err, "look for the job");
 }
 
-const struct cli_command cli_job_state_verb =
-    VERB_ROW("job state", "says in which state a job is", "drover job state [OPTION...] ID",
-             "One word: waiting, active, delayed, prioritized, waiting-children, completed, failed,\n"
-             "or unknown when it is in none of them.",
-             "for a script\ndrover job state 4711 -q mail\n", plain_options, job_operand, 1, 1,
-             act_state);
+const struct cli_command cli_job_state_verb = VERB_ROW(
+    "job state", "says in which state a job is", "drover job state [OPTION...] ID",
+    "One word: waiting, active, delayed, prioritized, waiting-children, completed, failed,\n"
+    "or unknown when it is in none of them.",
+    "for a script\ndrover job state 4711 -q mail\n", plain_options, job_operand, 1, 1, act_state);
 
 /* ---- logs ---- */
 
@@ -313,10 +312,10 @@ static int act_children(struct verb *verb)
             verb, "--of is processed, unprocessed, ignored or failed, not \"%s\"", of);
     code = verb_open_job(verb, verb->words[0]);
     if (code == 0)
-        code = verb_finish(verb,
-                           queue_count_dependencies(verb->queue, verb->words[0], on_child_counts,
-                                                    &children, &err),
-                           &err, "count the children");
+        code = verb_finish(
+            verb,
+            queue_count_dependencies(verb->queue, verb->words[0], on_child_counts, &children, &err),
+            &err, "count the children");
     if (code != 0)
         return code;
     (void)buf_append_text(&verb->out, verb->values.json ? "{\"counts\":{" : "");
@@ -449,8 +448,8 @@ static int act_flow(struct verb *verb)
                       &err, "read the flow");
 }
 
-const struct cli_command cli_job_flow_verb = VERB_ROW(
-    "job flow", "shows a job with its children and theirs as a tree",
-    "drover job flow [OPTION...] ID", "Also those in other queues of the same Redis.",
-    "why does it still wait?\ndrover job flow build-7 -q builds\n", flow_options, job_operand, 1, 1,
-    act_flow);
+const struct cli_command cli_job_flow_verb =
+    VERB_ROW("job flow", "shows a job with its children and theirs as a tree",
+             "drover job flow [OPTION...] ID", "Also those in other queues of the same Redis.",
+             "why does it still wait?\ndrover job flow build-7 -q builds\n", flow_options,
+             job_operand, 1, 1, act_flow);

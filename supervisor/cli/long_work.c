@@ -11,8 +11,8 @@
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/verb.h"
 
-#define BAR_WIDTH    30
-#define BAR_EVERY_MS 100  /* on a terminal */
+#define BAR_WIDTH     30
+#define BAR_EVERY_MS  100  /* on a terminal */
 #define LINE_EVERY_MS 5000 /* elsewhere */
 
 static volatile sig_atomic_t interrupted;
@@ -110,7 +110,7 @@ void long_work_begin(struct long_work *work, struct verb *verb, const char *did,
                                 .started_ms = clock_now_ms(),
                                 .shown_ms = clock_now_ms() };
     interrupted = 0;
-    (void)sigaction(SIGINT, &action, NULL);  /* both are signals that can be handled */
+    (void)sigaction(SIGINT, &action, NULL); /* both are signals that can be handled */
     (void)sigaction(SIGTERM, &action, NULL);
 }
 

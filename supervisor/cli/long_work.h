@@ -10,11 +10,11 @@ struct verb;
 
 struct long_work {
     struct verb *verb;
-    const char *did;  /* "removed": what was done to a job */
-    uint64_t total;   /* 0: not known */
-    uint64_t rate;    /* jobs a second; 0: no limit */
-    bool bar;         /* a bar on a terminal is shown; else lines now and then */
-    bool is_shown;    /* there is a bar on the line */
+    const char *did; /* "removed": what was done to a job */
+    uint64_t total;  /* 0: not known */
+    uint64_t rate;   /* jobs a second; 0: no limit */
+    bool bar;        /* a bar on a terminal is shown; else lines now and then */
+    bool is_shown;   /* there is a bar on the line */
     uint64_t started_ms, shown_ms, shown_done;
 };
 

@@ -1,6 +1,6 @@
 /* drover queue: work on many jobs: drain, clean, obliterate, retry, promote, remove, orphans.
- * All of a state goes by the queue's own bulk scripts; what is filtered is gathered first (select.h)
- * and then done by id. */
+ * All of a state goes by the queue's own bulk scripts; what is filtered is gathered first
+ * (select.h) and then done by id. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -25,8 +25,8 @@ static const struct cli_operand queue_operand[] = {
 /* One work of many steps. */
 struct bulk {
     struct verb *verb;
-    const char *did;   /* "removed" */
-    const char *what;  /* "remove jobs", for messages */
+    const char *did;  /* "removed" */
+    const char *what; /* "remove jobs", for messages */
     struct long_work work;
     uint64_t total, done, passed;
     enum bulk_refusal refusal;
@@ -73,8 +73,8 @@ static bool ask(struct verb *verb, const char *doing, uint64_t count, const char
 
 static void print_passed(const struct bulk *bulk, struct buf *out)
 {
-    static const char *const why[] = { "gone meanwhile", "moved meanwhile", "locked or of a scheduler",
-                                       "damaged" };
+    static const char *const why[] = { "gone meanwhile", "moved meanwhile",
+                                       "locked or of a scheduler", "damaged" };
     bool any = false;
 
     for (size_t i = 0; i < ARRAY_SIZE(why); i++) {
@@ -248,8 +248,8 @@ static int run_filtered(struct bulk *bulk, const struct job_filter *filter, cons
     bulk->total = selection.count;
     if (code == 0 && verb->values.dry_run)
         print_dry_run(bulk);
-    else if (code == 0 && (selection.count == 0 || !doing ||
-                           ask(verb, doing, selection.count, "", &code)))
+    else if (code == 0 &&
+             (selection.count == 0 || !doing || ask(verb, doing, selection.count, "", &code)))
         code = run_by_ids(bulk);
     selection_done(&selection);
     bulk->selection = NULL;
@@ -258,12 +258,12 @@ static int run_filtered(struct bulk *bulk, const struct job_filter *filter, cons
 
 /* ---- retry ---- */
 
-#define RESET_OPTION                                                       \
-    { .name = "reset-attempts",                                            \
-      .kind = CLI_FLAG,                                                    \
-      VERB_AT(reset),                                                      \
-      .help = "attempts count from 0 again; else a job that has none left\n" \
-              "gets exactly one more" }
+#define RESET_OPTION                                                           \
+    {                                                                          \
+        .name = "reset-attempts", .kind = CLI_FLAG, VERB_AT(reset),            \
+        .help = "attempts count from 0 again; else a job that has none left\n" \
+                "gets exactly one more"                                        \
+    }
 
 static const struct cli_option retry_options[] = {
     { .name = "state",
@@ -285,8 +285,8 @@ static const struct cli_option retry_options[] = {
 
 static struct retry_spec retry_spec_of(const struct verb *verb)
 {
-    bool completed = verb->values.states.count > 0 &&
-                     strcmp(verb->values.states.items[0], "completed") == 0;
+    bool completed =
+        verb->values.states.count > 0 && strcmp(verb->values.states.items[0], "completed") == 0;
 
     return (struct retry_spec){ .from = completed ? RETRY_COMPLETED : RETRY_FAILED,
                                 .reset_attempts_made = verb->values.reset,
@@ -318,7 +318,8 @@ static int act_retry(struct verb *verb)
 }
 
 const struct cli_command cli_queue_retry_verb = VERB_ROW(
-    "queue retry", "lets failed (or completed) jobs run again", "drover queue retry [OPTION...] QUEUE",
+    "queue retry", "lets failed (or completed) jobs run again",
+    "drover queue retry [OPTION...] QUEUE",
     "The jobs are gathered first, so what fails while it works is not retried in a circle.",
     "everything that failed with a timeout since this morning\n"
     "drover queue retry mail --error ETIMEDOUT --newer-than 2026-11-22T06:00 --yes\n"
@@ -330,7 +331,12 @@ const struct cli_command cli_queue_retry_verb = VERB_ROW(
 /* ---- promote ---- */
 
 static const struct cli_option promote_options[] = {
-    VERB_MATCH, VERB_LIMIT, VERB_DRY_RUN, VERB_YES, VERB_PACE, VERB_JSON,
+    VERB_MATCH,
+    VERB_LIMIT,
+    VERB_DRY_RUN,
+    VERB_YES,
+    VERB_PACE,
+    VERB_JSON,
     CLI_WHERE_OPTIONS(struct verb_values),
 };
 
@@ -362,8 +368,8 @@ const struct cli_command cli_queue_promote_verb =
 /* ---- remove ---- */
 
 static const struct cli_option remove_options[] = {
-    VERB_STATE, VERB_MATCH, VERB_LIMIT, VERB_DRY_RUN, VERB_YES, VERB_PACE, VERB_JSON,
-    CLI_WHERE_OPTIONS(struct verb_values),
+    VERB_STATE, VERB_MATCH, VERB_LIMIT, VERB_DRY_RUN,
+    VERB_YES,   VERB_PACE,  VERB_JSON,  CLI_WHERE_OPTIONS(struct verb_values),
 };
 
 static int send_remove(struct bulk *bulk, const char *const *ids, size_t count, struct error *err)
@@ -373,7 +379,9 @@ static int send_remove(struct bulk *bulk, const char *const *ids, size_t count, 
 
 static int act_remove(struct verb *verb)
 {
-    struct bulk bulk = { .verb = verb, .did = "removed", .what = "remove jobs", .send = send_remove };
+    struct bulk bulk = {
+        .verb = verb, .did = "removed", .what = "remove jobs", .send = send_remove
+    };
     struct job_filter filter;
     int code = filter_init(&filter, verb, NULL, 0);
 
@@ -386,16 +394,16 @@ static int act_remove(struct verb *verb)
     return run_filtered(&bulk, &filter, "Remove");
 }
 
-const struct cli_command cli_queue_remove_verb =
-    VERB_ROW("queue remove", "removes jobs by state, type, error and time",
-             "drover queue remove [OPTION...] QUEUE",
-             "Jobs that run (that are locked) and the pending ones of schedulers stay. Children stay;\n"
-             "drover job remove --children takes a tree.",
-             "what one type has left behind\n"
-             "drover queue remove mail --state failed --type newsletter --yes\n"
-             "what would that be?\n"
-             "drover queue remove mail --state failed --type newsletter --dry-run\n",
-             remove_options, queue_operand, 1, 1, act_remove);
+const struct cli_command cli_queue_remove_verb = VERB_ROW(
+    "queue remove", "removes jobs by state, type, error and time",
+    "drover queue remove [OPTION...] QUEUE",
+    "Jobs that run (that are locked) and the pending ones of schedulers stay. Children stay;\n"
+    "drover job remove --children takes a tree.",
+    "what one type has left behind\n"
+    "drover queue remove mail --state failed --type newsletter --yes\n"
+    "what would that be?\n"
+    "drover queue remove mail --state failed --type newsletter --dry-run\n",
+    remove_options, queue_operand, 1, 1, act_remove);
 
 /* ---- drain ---- */
 
@@ -508,8 +516,8 @@ static int read_clean_spec(struct verb *verb, struct clean_spec *out)
 {
     struct error err = { 0 };
 
-    *out = (struct clean_spec){ .state = QUEUE_STATE_COMPLETED,
-                                .grace_ms = verb->values.every.value };
+    *out =
+        (struct clean_spec){ .state = QUEUE_STATE_COMPLETED, .grace_ms = verb->values.every.value };
     if (!verb->values.every.given)
         return verb_usage_error(verb, "needs --older-than: how old? (0s: all)");
     if (verb->values.every.value >= clock_wall_ms())
@@ -570,9 +578,10 @@ static const struct cli_option obliterate_options[] = {
 static int tell_refusal(const struct bulk *bulk)
 {
     if (bulk->refusal == BULK_ACTIVE_JOBS)
-        output_error("queue %s is paused now, and has jobs that are running: wait for their end, or "
-                     "--force\nnothing was removed; drover queue resume undoes the pause",
-                     bulk->verb->queue_name);
+        output_error(
+            "queue %s is paused now, and has jobs that are running: wait for their end, or "
+            "--force\nnothing was removed; drover queue resume undoes the pause",
+            bulk->verb->queue_name);
     else
         output_error("somebody has resumed queue %s meanwhile; %" PRIu64 " jobs were removed",
                      bulk->verb->queue_name, bulk->done);
@@ -670,8 +679,8 @@ static void print_orphans(const struct orphan_look *look, const struct orphans_r
     if (look->action == ORPHANS_REMOVE)
         (void)buf_printf(out, ", %" PRIu64 " removed\n", result->changed);
     else
-        (void)buf_printf(out, " (%" PRIu64 " seen before, a minute ago or more), %" PRIu64
-                              " put back\n",
+        (void)buf_printf(out,
+                         " (%" PRIu64 " seen before, a minute ago or more), %" PRIu64 " put back\n",
                          result->settled, result->changed);
     for (size_t i = 0; i < result->ids_count; i++) {
         (void)buf_append_text(out, "  ");
@@ -697,9 +706,9 @@ static void on_orphans(struct queue *queue, const struct call_result *call,
 static int act_orphans(struct verb *verb)
 {
     struct orphan_look look = { .verb = verb, .action = ORPHANS_REPORT };
-    struct orphans_spec spec = {
-        .on_progress = on_orphans_progress, .on_done = on_orphans, .arg = &look
-    };
+    struct orphans_spec spec = { .on_progress = on_orphans_progress,
+                                 .on_done = on_orphans,
+                                 .arg = &look };
     struct error err = { 0 };
     int code;
 
@@ -731,11 +740,11 @@ static int act_orphans(struct verb *verb)
     return code;
 }
 
-const struct cli_command cli_queue_orphans_verb = VERB_ROW(
-    "queue orphans", "finds jobs that are in no state, and puts them back",
-    "drover queue orphans [OPTION...] QUEUE",
-    "Nobody will ever run such a job. Stock BullMQ 5 and 6 on one queue make them when a\n"
-    "paused queue is resumed, and so does a server that lost data.",
-    "are there any?\ndrover queue orphans mail\n"
-    "put them back (the second look does it)\ndrover queue orphans mail --repair\n",
-    orphans_options, queue_operand, 1, 1, act_orphans);
+const struct cli_command cli_queue_orphans_verb =
+    VERB_ROW("queue orphans", "finds jobs that are in no state, and puts them back",
+             "drover queue orphans [OPTION...] QUEUE",
+             "Nobody will ever run such a job. Stock BullMQ 5 and 6 on one queue make them when a\n"
+             "paused queue is resumed, and so does a server that lost data.",
+             "are there any?\ndrover queue orphans mail\n"
+             "put them back (the second look does it)\ndrover queue orphans mail --repair\n",
+             orphans_options, queue_operand, 1, 1, act_orphans);

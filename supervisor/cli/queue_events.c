@@ -1,5 +1,5 @@
-/* drover queue events, and drover job wait: what reads the stream of events over a connection of its
- * own. */
+/* drover queue events, and drover job wait: what reads the stream of events over a connection of
+ * its own. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -77,7 +77,8 @@ static const struct cli_option events_options[] = {
       .letter = 'f',
       .kind = CLI_FLAG,
       VERB_AT(follow),
-      .help = "goes on as events come, until ^C; starts with those to come unless --from is given" },
+      .help =
+          "goes on as events come, until ^C; starts with those to come unless --from is given" },
     { .name = "limit",
       .letter = 'l',
       .kind = CLI_NUMBER,
@@ -117,7 +118,7 @@ static void print_event_json(const struct queue_event *event, struct buf *out)
         (void)json_text_quote(out, buf_text(&name), name.len);
         (void)buf_append_char(out, ':');
         (void)json_text_quote(out, event->values[i].data ? event->values[i].data : "",
-                           event->values[i].len);
+                              event->values[i].len);
         buf_done(&name);
     }
     (void)buf_append_text(out, "}\n");
@@ -199,7 +200,9 @@ static int act_events(struct verb *verb)
                                  .limit = verb->values.limit.value,
                                  .follow = verb->values.follow };
     const struct events_from from = {
-        .id = verb->values.from ? verb->values.from : verb->values.follow ? "$" : "0",
+        .id = verb->values.from     ? verb->values.from
+              : verb->values.follow ? "$"
+                                    : "0",
         .batch = BATCH,
     };
     struct blocking blocking = { 0 };
@@ -211,21 +214,21 @@ static int act_events(struct verb *verb)
         code = open_blocking(verb, NULL, &blocking);
     if (code == 0)
         code = verb_finish(verb,
-                           queue_follow_events(verb->queue, blocking.redis, &from, on_events, on_end,
-                                               &follower, &follow, &err),
+                           queue_follow_events(verb->queue, blocking.redis, &from, on_events,
+                                               on_end, &follower, &follow, &err),
                            &err, "read the events");
     close_blocking(verb, &blocking);
     return code == 0 && follower.write_failed ? EXIT_CODE_FAILED : code;
 }
 
-const struct cli_command cli_queue_events_verb =
-    VERB_ROW("queue events", "shows the events of a queue, also as they come",
-             "drover queue events [OPTION...] QUEUE",
-             "The stream of events is short (10,000 unless set otherwise) and trimmed as it grows:\n"
-             "what was trimmed away before it was read is said.",
-             "as they come\ndrover queue events mail --follow\n"
-             "all that there are, for a program\ndrover queue events mail --json\n",
-             events_options, queue_operand, 1, 1, act_events);
+const struct cli_command cli_queue_events_verb = VERB_ROW(
+    "queue events", "shows the events of a queue, also as they come",
+    "drover queue events [OPTION...] QUEUE",
+    "The stream of events is short (10,000 unless set otherwise) and trimmed as it grows:\n"
+    "what was trimmed away before it was read is said.",
+    "as they come\ndrover queue events mail --follow\n"
+    "all that there are, for a program\ndrover queue events mail --json\n",
+    events_options, queue_operand, 1, 1, act_events);
 
 /* ---- job wait ---- */
 
@@ -302,11 +305,11 @@ static int act_wait(struct verb *verb)
     return code;
 }
 
-const struct cli_command cli_job_wait_verb =
-    VERB_ROW("job wait", "waits until a job has ended, and shows its result",
-             "drover job wait [OPTION...] ID",
-             "Ends with 0 when the job completed, and with 1 when it failed, is gone, or did not end\n"
-             "in time. Without --queue the job must be there already.",
-             "a job, and what became of it\n"
-             "drover job wait report-7 -q reports --timeout 10m --json\n",
-             wait_options, job_operand, 1, 1, act_wait);
+const struct cli_command cli_job_wait_verb = VERB_ROW(
+    "job wait", "waits until a job has ended, and shows its result",
+    "drover job wait [OPTION...] ID",
+    "Ends with 0 when the job completed, and with 1 when it failed, is gone, or did not end\n"
+    "in time. Without --queue the job must be there already.",
+    "a job, and what became of it\n"
+    "drover job wait report-7 -q reports --timeout 10m --json\n",
+    wait_options, job_operand, 1, 1, act_wait);

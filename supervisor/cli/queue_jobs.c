@@ -105,10 +105,10 @@ static void cell_bytes(struct output_table *table, struct bytes text, size_t max
 static void print_row(struct lister *lister, const struct job_row *row)
 {
     char time[OUTPUT_TIME_BYTES];
-    uint64_t at_ms = row->ended_at_ms      ? row->ended_at_ms
-                     : due_of(row)         ? due_of(row)
-                     : row->started_at_ms  ? row->started_at_ms
-                                           : row->added_at_ms;
+    uint64_t at_ms = row->ended_at_ms     ? row->ended_at_ms
+                     : due_of(row)        ? due_of(row)
+                     : row->started_at_ms ? row->started_at_ms
+                                          : row->added_at_ms;
 
     cell_bytes(&lister->table, row->id, 200);
     output_table_cell(&lister->table, row->exists ? queue_state_name(row->state) : "gone");
@@ -186,8 +186,8 @@ static void end_output(struct lister *lister)
 static int act_jobs(struct verb *verb)
 {
     static const enum queue_state all[] = {
-        QUEUE_STATE_ACTIVE,  QUEUE_STATE_WAITING,          QUEUE_STATE_PAUSED,
-        QUEUE_STATE_DELAYED, QUEUE_STATE_PRIORITIZED,      QUEUE_STATE_WAITING_CHILDREN,
+        QUEUE_STATE_ACTIVE,  QUEUE_STATE_WAITING,     QUEUE_STATE_PAUSED,
+        QUEUE_STATE_DELAYED, QUEUE_STATE_PRIORITIZED, QUEUE_STATE_WAITING_CHILDREN,
         QUEUE_STATE_FAILED,  QUEUE_STATE_COMPLETED,
     };
     static const bool right[] = { false, false, false, false, true, false };

@@ -57,10 +57,9 @@ const struct cli_command cli_queue_command = {
     .examples = "what waits, and why\ndrover queue show mail\n"
                 "everything that failed with a timeout since this morning, once more\n"
                 "drover queue retry mail --error ETIMEDOUT --newer-than 2026-11-22T06:00\n",
-    .operands = (const struct cli_operand[]){ { .name = "VERB" },
-                                              { .name = "QUEUE",
-                                                .value = CLI_VALUE_QUEUE,
-                                                .many = true } },
+    .operands =
+        (const struct cli_operand[]){ { .name = "VERB" },
+                                      { .name = "QUEUE", .value = CLI_VALUE_QUEUE, .many = true } },
     .operands_count = 2,
     .run = cli_queue,
 };
@@ -129,7 +128,8 @@ static int list_queue(struct lister *lister, const char *name)
         output_member_text(&verb->out, true, "queue", name, strlen(name));
         output_member_text(&verb->out, false, "prefix", verb->session.endpoint->prefix,
                            strlen(verb->session.endpoint->prefix));
-        (void)buf_printf(&verb->out, ",\"paused\":%s,\"counts\":", counts.paused ? "true" : "false");
+        (void)buf_printf(&verb->out,
+                         ",\"paused\":%s,\"counts\":", counts.paused ? "true" : "false");
         print_counts_json(&counts, &verb->out);
         (void)buf_append_char(&verb->out, '}');
     } else {
@@ -264,9 +264,8 @@ static int read_overview(struct overview *overview)
                            "read the settings");
     verb->state = &overview->limit_ttl_ms;
     if (code == 0)
-        code = verb_finish(verb,
-                           queue_get_rate_limit_ttl(verb->queue, 0, verb_on_done, verb, &err), &err,
-                           "read the rate limit");
+        code = verb_finish(verb, queue_get_rate_limit_ttl(verb->queue, 0, verb_on_done, verb, &err),
+                           &err, "read the rate limit");
     verb->state = NULL;
     if (code == 0)
         code = verb_finish(
@@ -274,7 +273,8 @@ static int read_overview(struct overview *overview)
             "list the workers");
     if (code == 0)
         code = verb_finish(
-            verb, queue_list_clients(verb->queue, CLIENT_QUEUE_EVENTS, on_listeners, overview, &err),
+            verb,
+            queue_list_clients(verb->queue, CLIENT_QUEUE_EVENTS, on_listeners, overview, &err),
             &err, "list who listens");
     return code;
 }
@@ -438,19 +438,20 @@ static int act_priorities(struct verb *verb)
         code = verb_parse_number(verb, "PRIORITY", verb->words[i + 1], &priorities.asked[i]);
     if (code == 0)
         code = verb_open_queue(verb, verb->words[0]);
-    return code ? code
-                : verb_finish(verb,
-                              queue_count_priorities(verb->queue, priorities.asked, priorities.count,
-                                                     on_priorities, &priorities, &err),
-                              &err, "count the jobs");
+    return code
+               ? code
+               : verb_finish(verb,
+                             queue_count_priorities(verb->queue, priorities.asked, priorities.count,
+                                                    on_priorities, &priorities, &err),
+                             &err, "count the jobs");
 }
 
 const struct cli_command cli_queue_priorities_verb =
     VERB_ROW("queue priorities", "counts the jobs that wait with some priorities",
              "drover queue priorities [OPTION...] QUEUE PRIORITY...",
              "0 stands for jobs without a priority, which run before all others.",
-             "an example\ndrover queue priorities mail 0 1 5\n", plain_options, priorities_operands, 2,
-             QUEUE_PRIORITIES_MAX + 1, act_priorities);
+             "an example\ndrover queue priorities mail 0 1 5\n", plain_options, priorities_operands,
+             2, QUEUE_PRIORITIES_MAX + 1, act_priorities);
 
 /* ---- workers ---- */
 
@@ -551,12 +552,12 @@ static int act_workers(struct verb *verb)
     return code;
 }
 
-const struct cli_command cli_queue_workers_verb =
-    VERB_ROW("queue workers", "lists who is connected for a queue: workers and listeners",
-             "drover queue workers [OPTION...] QUEUE",
-             "By the names of their connections, stock BullMQ workers and QueueEvents included.\n"
-             "drover ps tells more of drover's own processes.",
-             "an example\ndrover queue workers mail\n", plain_options, queue_operand, 1, 1, act_workers);
+const struct cli_command cli_queue_workers_verb = VERB_ROW(
+    "queue workers", "lists who is connected for a queue: workers and listeners",
+    "drover queue workers [OPTION...] QUEUE",
+    "By the names of their connections, stock BullMQ workers and QueueEvents included.\n"
+    "drover ps tells more of drover's own processes.",
+    "an example\ndrover queue workers mail\n", plain_options, queue_operand, 1, 1, act_workers);
 
 /* ---- metrics ---- */
 
@@ -631,9 +632,8 @@ static int act_metrics(struct verb *verb)
     code = verb_open_queue(verb, verb->words[0]);
     return code ? code
                 : verb_finish(
-                      verb,
-                      queue_get_metrics(verb->queue, state, 0, count, on_metrics, verb, &err), &err,
-                      "read the metrics");
+                      verb, queue_get_metrics(verb->queue, state, 0, count, on_metrics, verb, &err),
+                      &err, "read the metrics");
 }
 
 const struct cli_command cli_queue_metrics_verb =

@@ -187,13 +187,13 @@ static int act_schedulers(struct verb *verb)
     return code;
 }
 
-const struct cli_command cli_queue_schedulers_verb = VERB_ROW(
-    "queue schedulers", "lists the job schedulers of a queue",
-    "drover queue schedulers [OPTION...] QUEUE [ID]",
-    "The next one first. MADE counts jobs, the pending one included.",
-    "all of them\ndrover queue schedulers reports\n"
-    "one with everything\ndrover queue schedulers reports nightly --json\n",
-    list_options, list_operands, 1, 2, act_schedulers);
+const struct cli_command cli_queue_schedulers_verb =
+    VERB_ROW("queue schedulers", "lists the job schedulers of a queue",
+             "drover queue schedulers [OPTION...] QUEUE [ID]",
+             "The next one first. MADE counts jobs, the pending one included.",
+             "all of them\ndrover queue schedulers reports\n"
+             "one with everything\ndrover queue schedulers reports nightly --json\n",
+             list_options, list_operands, 1, 2, act_schedulers);
 
 /* ---- schedule ---- */
 
@@ -262,7 +262,8 @@ static const struct cli_operand schedule_operands[] = {
     { .name = "ID" },
 };
 
-static int read_date(const struct verb *verb, const char *option, const char *text, uint64_t *out_ms)
+static int read_date(const struct verb *verb, const char *option, const char *text,
+                     uint64_t *out_ms)
 {
     /* An age would lie in the past, which nobody means here. */
     if (!text || (filter_parse_time(text, 0, out_ms) && *out_ms > 0))
@@ -408,10 +409,10 @@ static int act_unschedule(struct verb *verb)
     }
     verb->state = &removed;
     if (code == 0)
-        code = verb_finish(verb,
-                           queue_remove_scheduler(verb->queue, bytes_of(verb->words[1]),
-                                                  verb_on_done, verb, &err),
-                           &err, "remove the scheduler");
+        code = verb_finish(
+            verb,
+            queue_remove_scheduler(verb->queue, bytes_of(verb->words[1]), verb_on_done, verb, &err),
+            &err, "remove the scheduler");
     verb->state = NULL;
     if (code == 0 && removed == 0) {
         output_error("queue %s has no scheduler %s", verb->queue_name, verb->words[1]);

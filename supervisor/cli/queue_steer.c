@@ -86,9 +86,9 @@ const struct cli_command cli_queue_pause_verb =
              "before a deployment\ndrover queue pause mail\n", plain_options, queues_operand, 1, 64,
              act_pause);
 const struct cli_command cli_queue_resume_verb =
-    VERB_ROW("queue resume", "resumes paused queues", "drover queue resume [OPTION...] QUEUE...", "",
-             "two at once\ndrover queue resume mail money\n", plain_options, queues_operand, 1, 64,
-             act_resume);
+    VERB_ROW("queue resume", "resumes paused queues", "drover queue resume [OPTION...] QUEUE...",
+             "", "two at once\ndrover queue resume mail money\n", plain_options, queues_operand, 1,
+             64, act_resume);
 
 /* ---- settings ---- */
 
@@ -160,7 +160,8 @@ static int act_concurrency(struct verb *verb)
         output_member_number(&verb->out, false, "concurrency", meta.concurrency);
         (void)buf_append_text(&verb->out, "}\n");
     } else if (meta.concurrency > 0) {
-        print_line(verb, "at most %" PRIu64 " jobs at once, all workers together", meta.concurrency);
+        print_line(verb, "at most %" PRIu64 " jobs at once, all workers together",
+                   meta.concurrency);
     } else {
         print_line(verb, "as many jobs at once as its workers take");
     }
@@ -189,9 +190,9 @@ static int change_limit(struct verb *verb, uint64_t max, uint64_t duration_ms)
 
     if (verb->words_count == 1)
         return 0;
-    r = is_off(verb) ? queue_remove_global_rate_limit(verb->queue, verb_on_done, verb, &err)
-                     : queue_set_global_rate_limit(verb->queue, max, duration_ms, verb_on_done, verb,
-                                                   &err);
+    r = is_off(verb)
+            ? queue_remove_global_rate_limit(verb->queue, verb_on_done, verb, &err)
+            : queue_set_global_rate_limit(verb->queue, max, duration_ms, verb_on_done, verb, &err);
     return verb_finish(verb, r, &err, "set the rate limit");
 }
 
@@ -222,8 +223,8 @@ static int act_limit(struct verb *verb)
         output_member_number(&verb->out, false, "limit_duration_ms", meta.limit_duration_ms);
         (void)buf_append_text(&verb->out, "}\n");
     } else if (meta.limit_max > 0) {
-        print_line(verb, "at most %" PRIu64 " jobs start in %s, all workers together", meta.limit_max,
-                   output_age(meta.limit_duration_ms, age));
+        print_line(verb, "at most %" PRIu64 " jobs start in %s, all workers together",
+                   meta.limit_max, output_age(meta.limit_duration_ms, age));
     } else {
         print_line(verb, "no rate limit");
     }
@@ -291,15 +292,15 @@ static int act_hold(struct verb *verb)
     return 0;
 }
 
-const struct cli_command cli_queue_hold_verb =
-    VERB_ROW("queue hold", "holds the workers that have a rate limit for a time",
-             "drover queue hold [OPTION...] QUEUE [TIME | off]",
-             "For when the service behind the jobs says \"not before\". Workers without a limit of\n"
-             "their own heed it when the queue has one (drover queue limit); to stop all of them\n"
-             "there is drover queue pause.",
-             "for a minute\ndrover queue hold mail 1m\n"
-             "go on now\ndrover queue hold mail off\n",
-             plain_options, hold_operands, 1, 2, act_hold);
+const struct cli_command cli_queue_hold_verb = VERB_ROW(
+    "queue hold", "holds the workers that have a rate limit for a time",
+    "drover queue hold [OPTION...] QUEUE [TIME | off]",
+    "For when the service behind the jobs says \"not before\". Workers without a limit of\n"
+    "their own heed it when the queue has one (drover queue limit); to stop all of them\n"
+    "there is drover queue pause.",
+    "for a minute\ndrover queue hold mail 1m\n"
+    "go on now\ndrover queue hold mail off\n",
+    plain_options, hold_operands, 1, 2, act_hold);
 
 /* ---- events ---- */
 
@@ -400,10 +401,10 @@ static int act_deduplication(struct verb *verb)
         return verb_usage_error(verb, "\"%s\" is not `release`", verb->words[2]);
     code = verb_open_queue(verb, verb->words[0]);
     if (code == 0 && verb->words_count == 3)
-        code = verb_finish(verb,
-                           queue_remove_deduplication_key(verb->queue, verb->words[1], verb_on_done,
-                                                          verb, &err),
-                           &err, "release the deduplication id");
+        code = verb_finish(
+            verb,
+            queue_remove_deduplication_key(verb->queue, verb->words[1], verb_on_done, verb, &err),
+            &err, "release the deduplication id");
     return code ? code
                 : verb_finish(verb,
                               queue_get_deduplication_owner(verb->queue, verb->words[1], on_owner,

@@ -71,7 +71,8 @@ bool filter_parse_time(const char *text, uint64_t now_ms, uint64_t *out_ms)
 
 /* ---- the filter ---- */
 
-static int read_time(const struct verb *verb, const char *option, const char *text, uint64_t *out_ms)
+static int read_time(const struct verb *verb, const char *option, const char *text,
+                     uint64_t *out_ms)
 {
     if (!text || filter_parse_time(text, clock_wall_ms(), out_ms))
         return 0;
@@ -96,8 +97,8 @@ static int read_states(struct job_filter *filter, const struct verb *verb)
     return 0;
 }
 
-int filter_init(struct job_filter *filter, const struct verb *verb, const enum queue_state *defaults,
-                size_t defaults_count)
+int filter_init(struct job_filter *filter, const struct verb *verb,
+                const enum queue_state *defaults, size_t defaults_count)
 {
     const struct verb_values *values = &verb->values;
     int code;

@@ -12,9 +12,9 @@ struct job_filter {
     bool states[QUEUE_STATE_COUNT];
     const char *const *types; /* any of them; borrowed */
     size_t types_count;
-    const char *error;              /* part of failedReason; NULL: any */
-    uint64_t before_ms, after_ms;   /* wall; 0: no bound */
-    uint64_t limit;                 /* 0: none */
+    const char *error;            /* part of failedReason; NULL: any */
+    uint64_t before_ms, after_ms; /* wall; 0: no bound */
+    uint64_t limit;               /* 0: none */
 };
 
 /* A job as the filter and `drover queue jobs` see it; borrowed from a page. */
@@ -29,8 +29,8 @@ struct job_row {
 
 /* The filter of the verb's options; `defaults`: the states without --state. 0, or EXIT_CODE_USAGE.
  */
-int filter_init(struct job_filter *filter, const struct verb *verb, const enum queue_state *defaults,
-                size_t defaults_count);
+int filter_init(struct job_filter *filter, const struct verb *verb,
+                const enum queue_state *defaults, size_t defaults_count);
 /* Whether anything but the state limits it. */
 bool filter_is_narrow(const struct job_filter *filter);
 bool filter_matches(const struct job_filter *filter, const struct job_row *row);

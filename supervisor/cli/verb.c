@@ -85,8 +85,8 @@ int verb_read_text(const struct verb *verb, const char *word, struct buf *out)
     *out = BUF_INIT(INPUT_BYTES_MAX);
     if (strcmp(word, "-") != 0 && *word != '@')
         return buf_append_text(out, word) < 0 ? EXIT_CODE_FAILED : 0;
-    if ((*word == '@' ? fd_read_file(word + 1, out, &err)
-                      : fd_read_all(STDIN_FILENO, out, &err)) >= 0)
+    if ((*word == '@' ? fd_read_file(word + 1, out, &err) : fd_read_all(STDIN_FILENO, out, &err)) >=
+        0)
         return 0;
     output_error("%s", err.text);
     return EXIT_CODE_FAILED;
@@ -110,7 +110,8 @@ int verb_change_queue(struct verb *verb, const char *name)
     struct error err = { 0 };
 
     queue_free(TAKE_PTR(verb->queue));
-    if (queue_new(verb->session.endpoint->prefix, name, verb->session.redis, &verb->queue, &err) < 0)
+    if (queue_new(verb->session.endpoint->prefix, name, verb->session.redis, &verb->queue, &err) <
+        0)
         return verb_usage_error(verb, "%s", err.text);
     verb->queue_name = name;
     return 0;
@@ -251,10 +252,10 @@ static int check_words(const struct verb *verb)
     if (verb->words_count < command->words_min) {
         const char *usage = strchr(command->usage, '\n');
 
-        return verb_usage_error(verb, "something is missing: %.*s",
-                                (int)(usage ? usage - command->usage
-                                            : (ptrdiff_t)strlen(command->usage)),
-                                command->usage);
+        return verb_usage_error(
+            verb, "something is missing: %.*s",
+            (int)(usage ? usage - command->usage : (ptrdiff_t)strlen(command->usage)),
+            command->usage);
     }
     if (verb->words_count > command->words_max)
         return verb_usage_error(verb, "\"%s\" is one word too many",

@@ -1,7 +1,7 @@
 /* verb.h - the verbs of `drover queue` and `drover job`: what they share.
  * A verb is a row of command.h whose `run` is cli_run_verb: this reads its options, connects to the
- * Redis of its queue and calls `act`, which does one thing and returns an exit code. What goes wrong
- * is told on stderr, once. */
+ * Redis of its queue and calls `act`, which does one thing and returns an exit code. What goes
+ * wrong is told on stderr, once. */
 #pragma once
 
 #include "common/queue/get.h"
@@ -10,10 +10,10 @@
 /* The values of all options; each verb's table has those that it takes. */
 struct verb_values {
     struct cli_where where;
-    const char *queue;                        /* --queue, of `drover job` */
-    struct cli_list states, types;            /* filters (select.h) */
+    const char *queue;             /* --queue, of `drover job` */
+    struct cli_list states, types; /* filters (select.h) */
     const char *error, *older, *newer, *order;
-    const char *from, *metrics;               /* events, metrics */
+    const char *from, *metrics; /* events, metrics */
     struct cli_number limit, rate, batch;
     struct cli_number start, depth, children, keep, timeout;
     bool dry_run, yes, json, ids, full, off;
@@ -34,7 +34,7 @@ struct verb {
     struct cli_session session;
     struct queue *queue; /* of the queue that it is about; NULL before */
     const char *queue_name;
-    struct buf out;      /* flushed at the end, when the code is 0 */
+    struct buf out; /* flushed at the end, when the code is 0 */
 
     /* Of the call under way; see verb_finish. */
     bool answered;
@@ -77,23 +77,25 @@ int verb_read_text(const struct verb *verb, const char *word, struct buf *out);
 #define VERB_AT(member) .at = offsetof(struct verb_values, member)
 
 #define VERB_QUEUE                                                             \
-    { .name = "queue",                                                         \
-      .letter = 'q',                                                           \
-      .kind = CLI_TEXT,                                                        \
-      .arg = "QUEUE",                                                          \
-      .value = CLI_VALUE_QUEUE,                                                \
-      VERB_AT(queue),                                                          \
-      .help = "its queue; without it the one that has the job is looked for" }
-#define VERB_JSON { .name = "json", .kind = CLI_FLAG, VERB_AT(json), .help = "for programs" }
-#define VERB_DRY_RUN                                                         \
-    { .name = "dry-run",                                                     \
-      .letter = 'n',                                                         \
-      .kind = CLI_FLAG,                                                      \
-      VERB_AT(dry_run),                                                      \
-      .help = "says what it would do, and changes nothing" }
-#define VERB_YES                                                              \
-    { .name = "yes", .letter = 'y', .kind = CLI_FLAG, VERB_AT(yes),           \
-      .help = "does it without asking; needed where no terminal can be asked" }
+    {                                                                          \
+        .name = "queue", .letter = 'q', .kind = CLI_TEXT, .arg = "QUEUE",      \
+        .value = CLI_VALUE_QUEUE, VERB_AT(queue),                              \
+        .help = "its queue; without it the one that has the job is looked for" \
+    }
+#define VERB_JSON                                                               \
+    {                                                                           \
+        .name = "json", .kind = CLI_FLAG, VERB_AT(json), .help = "for programs" \
+    }
+#define VERB_DRY_RUN                                                          \
+    {                                                                         \
+        .name = "dry-run", .letter = 'n', .kind = CLI_FLAG, VERB_AT(dry_run), \
+        .help = "says what it would do, and changes nothing"                  \
+    }
+#define VERB_YES                                                                \
+    {                                                                           \
+        .name = "yes", .letter = 'y', .kind = CLI_FLAG, VERB_AT(yes),           \
+        .help = "does it without asking; needed where no terminal can be asked" \
+    }
 #define VERB_PACE                                                                \
     { .name = "batch",                                                           \
       .kind = CLI_NUMBER,                                                        \
@@ -104,40 +106,36 @@ int verb_read_text(const struct verb *verb, const char *word, struct buf *out);
         .name = "rate", .kind = CLI_NUMBER, .arg = "N", VERB_AT(rate),           \
         .help = "at most so many jobs a second; as fast as it goes unless given" \
     }
-#define VERB_STATE                                                          \
-    { .name = "state",                                                      \
-      .kind = CLI_LIST,                                                     \
-      .arg = "STATE",                                                       \
-      .value = CLI_VALUE_WORDS,                                             \
-      .words = VERB_STATES,                                                 \
-      VERB_AT(states),                                                      \
-      .help = "only jobs in this state; may be given again" }
-#define VERB_STATES "waiting paused active prioritized delayed waiting-children completed failed"
-#define VERB_MATCH                                                                        \
-    { .name = "type",                                                                     \
-      .kind = CLI_LIST,                                                                   \
-      .arg = "NAME",                                                                      \
-      VERB_AT(types),                                                                     \
-      .help = "only jobs of this type (the NAME of drover add); may be given again" },    \
-        { .name = "error",                                                                \
-          .kind = CLI_TEXT,                                                               \
-          .arg = "TEXT",                                                                  \
-          VERB_AT(error),                                                                 \
-          .help = "only jobs whose reason of failure has this text in it" },              \
-        { .name = "older-than",                                                           \
-          .kind = CLI_TEXT,                                                               \
-          .arg = "TIME",                                                                  \
-          VERB_AT(older),                                                                 \
-          .help = "only jobs that ended (or, not ended, were added) before that: an age as\n" \
-                  "in 2h or 7d, or a time as in 2026-11-22T10:00" },                      \
-    {                                                                                     \
-        .name = "newer-than", .kind = CLI_TEXT, .arg = "TIME", VERB_AT(newer),            \
-        .help = "only those that ended (or were added) after that"                        \
+#define VERB_STATE                                                                   \
+    {                                                                                \
+        .name = "state", .kind = CLI_LIST, .arg = "STATE", .value = CLI_VALUE_WORDS, \
+        .words = VERB_STATES, VERB_AT(states),                                       \
+        .help = "only jobs in this state; may be given again"                        \
     }
-#define VERB_LIMIT                                                            \
-    { .name = "limit",                                                        \
-      .letter = 'l',                                                          \
-      .kind = CLI_NUMBER,                                                     \
-      .arg = "N",                                                             \
-      VERB_AT(limit),                                                         \
-      .help = "at most N jobs" }
+#define VERB_STATES "waiting paused active prioritized delayed waiting-children completed failed"
+#define VERB_MATCH                                                                            \
+    { .name = "type",                                                                         \
+      .kind = CLI_LIST,                                                                       \
+      .arg = "NAME",                                                                          \
+      VERB_AT(types),                                                                         \
+      .help = "only jobs of this type (the NAME of drover add); may be given again" },        \
+        { .name = "error",                                                                    \
+          .kind = CLI_TEXT,                                                                   \
+          .arg = "TEXT",                                                                      \
+          VERB_AT(error),                                                                     \
+          .help = "only jobs whose reason of failure has this text in it" },                  \
+        { .name = "older-than",                                                               \
+          .kind = CLI_TEXT,                                                                   \
+          .arg = "TIME",                                                                      \
+          VERB_AT(older),                                                                     \
+          .help = "only jobs that ended (or, not ended, were added) before that: an age as\n" \
+                  "in 2h or 7d, or a time as in 2026-11-22T10:00" },                          \
+    {                                                                                         \
+        .name = "newer-than", .kind = CLI_TEXT, .arg = "TIME", VERB_AT(newer),                \
+        .help = "only those that ended (or were added) after that"                            \
+    }
+#define VERB_LIMIT                                                                      \
+    {                                                                                   \
+        .name = "limit", .letter = 'l', .kind = CLI_NUMBER, .arg = "N", VERB_AT(limit), \
+        .help = "at most N jobs"                                                        \
+    }
