@@ -102,7 +102,7 @@ static int ask_next(struct flow_call *call, struct error *err)
         return r;
     queue_args_add_text(call->asked, node->id);
     queue_args_add_uint(call->asked, call->limits.children);
-    return queue_args_run(call->asked, &queue_script_flow, QUEUE_KEY_COUNT, on_node, call, err);
+    return queue_args_run(call->asked, &queue_script_node, QUEUE_KEY_COUNT, on_node, call, err);
 }
 
 /* One child of `parent`; false on no memory. */

@@ -167,6 +167,21 @@ int cli_target_find(const struct cli_target *target, const char *queue_name,
     return 0;
 }
 
+int cli_target_same(const struct cli_target *target, const struct config_redis *endpoint,
+                    const char *other, const char *queue_name)
+{
+    const struct config_redis *found;
+    const struct config_queue *queue;
+    int code = cli_target_find(target, queue_name, &found, &queue);
+
+    if (code != 0 || found == endpoint)
+        return code;
+    output_error("queue %s is in Redis \"%s\", queue %s in \"%s\": jobs that have to do with each "
+                 "other must be in one",
+                 queue_name, found->name, other, endpoint->name);
+    return EXIT_CODE_FAILED;
+}
+
 /* ---- telling failures ---- */
 
 /* "file:line:column" of an endpoint's URL; malloc'ed, NULL when it is not known. */
