@@ -17,6 +17,7 @@ struct wait_job {
     uint64_t until_ms;           /* clock_now_ms; 0: no end */
     struct queue_follow *follow; /* NULL once it has ended */
     bool looking;                /* a look at the state is under way */
+    bool timed_out;              /* what is under way is still heard */
     bool known;                  /* how it ends: the rest is below */
     enum job_finished finished;
     char *value;
@@ -37,6 +38,7 @@ static void step(struct wait_job *wait)
 {
     struct bytes value = { wait->value, wait->value_len };
 
+    /* Not known by now: it has not ended in time. */
     if (wait->known && wait->follow)
         queue_follow_stop(wait->follow);
     if (wait->follow || wait->looking)
@@ -61,15 +63,16 @@ static void learn(struct wait_job *wait, enum job_finished finished, struct byte
 
     if (wait->known)
         return;
-    wait->value = malloc(value.len + 1);
-    if (!wait->value) {
-        fail(wait, &no_memory);
-        return;
-    }
-    if (value.len > 0)
+    if (value.data) {
+        wait->value = malloc(value.len + 1);
+        if (!wait->value) {
+            fail(wait, &no_memory);
+            return;
+        }
         memcpy(wait->value, value.data, value.len);
-    wait->value[value.len] = '\0';
-    wait->value_len = value.len;
+        wait->value[value.len] = '\0';
+        wait->value_len = value.len;
+    }
     wait->finished = finished;
     wait->known = true;
 }
@@ -178,7 +181,7 @@ static void check_time(struct wait_job *wait)
     if (wait->until_ms == 0)
         return;
     if (now_ms >= wait->until_ms)
-        learn(wait, JOB_UNFINISHED, (struct bytes){ 0 });
+        wait->timed_out = true;
     else
         queue_follow_block(wait->follow, wait->until_ms - now_ms);
 }
@@ -196,7 +199,7 @@ static bool on_events(struct queue *queue, const struct queue_event *events, siz
     if (count == 0 || lost > 0)
         look(wait);
     check_time(wait);
-    return !wait->known;
+    return !wait->known && !wait->timed_out;
 }
 
 static void on_end(struct queue *queue, const struct call_result *call, void *arg)
