@@ -79,22 +79,18 @@ static void print_names(const char *command, struct buf *out)
     }
 }
 
-/* A branch for each command that has verbs. */
+/* A branch for each command that has verbs; a blank behind each of them. */
 static void print_verbs(struct buf *out)
 {
-    const char *before = "";
-
     for (size_t i = 0; i < cli_commands_count; i++) {
-        const char *blank = strchr(cli_commands[i]->name, ' ');
-        size_t len = blank ? (size_t)(blank - cli_commands[i]->name) : 0;
-        char command[32];
+        bool any = false;
 
-        (void)snprintf(command, sizeof(command), "%.*s", (int)len, cli_commands[i]->name);
-        if (!blank || strcmp(before, command) == 0)
+        for (size_t v = 0; v < cli_commands_count && !any; v++)
+            any = cli_verb_name(cli_commands[v], cli_commands[i]->name) != NULL;
+        if (!any)
             continue;
-        before = cli_find_command(command)->name;
-        (void)buf_printf(out, "    '%s') __choices='", command);
-        print_names(command, out);
+        (void)buf_printf(out, "    '%s') __choices='", cli_commands[i]->name);
+        print_names(cli_commands[i]->name, out);
         (void)buf_append_text(out, "' ;;\n");
     }
 }
