@@ -6,7 +6,7 @@
  * All calls are asynchronous as in queue.h. Times are wall clock in ms since 1970. */
 #pragma once
 
-#include "common/queue/queue.h"
+#include "common/queue/add.h"
 
 struct buf;
 
@@ -100,20 +100,23 @@ enum scheduler_step {
     SCHEDULER_CONTINUED, /* the next iteration was made: `next_id` */
     SCHEDULER_ALREADY,   /* this job is not the pending one (any more): it was done before, or the
                             scheduler was changed meanwhile */
-    SCHEDULER_COLLISION, /* a job of the next time's id exists: it goes on from that one */
-    SCHEDULER_ENDED,     /* limit or end date reached */
-    SCHEDULER_REMOVED,   /* the scheduler is gone */
+    SCHEDULER_TAKEN,   /* the jobs of the next times all exist already: nothing was made, ask again
+                          later */
+    SCHEDULER_REMOVED, /* the scheduler is gone */
+    SCHEDULER_ENDED,   /* its limit or its end is reached, or its pattern has no further time */
 };
 struct scheduler_continued {
     enum scheduler_step step;
-    const char *next_id; /* borrowed; NULL unless CONTINUED */
+    const char *next_id; /* of the job made; borrowed; NULL unless CONTINUED */
 };
 /* result NULL unless REDIS_REPLY. */
 typedef void queue_continue_cb(struct queue *queue, const struct call_result *call,
                                const struct scheduler_continued *result, void *arg);
-/* Makes the next iteration after `job` (job_is_iteration; borrowed until the callback). Safe to
- * repeat, by anybody: a second call makes no second chain. -EINVAL: its pattern or time zone can't
- * be read; then the chain stands still until somebody upserts the scheduler, and the job must be
- * kept. */
+/* Makes the next iteration after `job` (job_is_iteration; borrowed until the callback) by one
+ * bounded script; a few when ids are taken, or when the job's own opts don't tell the rule and it
+ * is read from the scheduler. Safe to repeat, by anybody: a second call makes no second chain.
+ * Returns 0; 1: it has ended (SCHEDULER_ENDED), nothing needs to be made and the callback is not
+ * run. -EINVAL: the pattern or the time zone can't be read; the job must be kept until somebody
+ * repairs the scheduler. */
 MUST_CHECK int queue_continue_scheduler(struct queue *queue, const struct job *job,
                                         queue_continue_cb *on_done, void *arg, struct error *err);
