@@ -302,6 +302,8 @@ static int cli_job(int argc, char **argv)
     parsed = cli_parse(argv[0], argc, argv, &values, words, &words_count);
     if (parsed != CLI_PARSED_GO_ON)
         return parsed == CLI_PARSED_HELP ? EXIT_CODE_OK : EXIT_CODE_USAGE;
+    if (words_count > 1 && cli_find_verb("job", words[0]))
+        return cli_usage_error("job", "the verb comes first: drover job %s", words[0]);
     if (words_count > 1 && (nearest = cli_nearest_verb("job", words[0])))
         return cli_usage_error("job", "there is no verb %s; did you mean drover job %s?", words[0],
                                nearest);

@@ -65,8 +65,7 @@ static void on_codes(struct queue *queue, const struct call_result *call,
     struct change *change = arg;
 
     (void)queue;
-    if (!verb_answered(change->verb, call, change->verb->command->summary))
-        return;
+    /* Those before a failure were changed all the same. */
     for (size_t i = 0; i < count; i++) {
         const char *id = change->verb->words[i];
 
@@ -75,6 +74,7 @@ static void on_codes(struct queue *queue, const struct call_result *call,
         else
             change->code = tell_code(change->verb, id, codes[i], change->wanted);
     }
+    (void)verb_answered(change->verb, call, change->verb->command->summary);
 }
 
 /* Several are of one queue, which must be said: an id alone may be in more than one. */
@@ -453,7 +453,7 @@ static int tell_would(struct verb *verb, const char *id)
 
 static int ask_remove(const struct verb *verb)
 {
-    char question[256];
+    char question[300];
 
     if (verb->words_count == 1)
         (void)snprintf(question, sizeof(question), "Remove %sjob %.100s%s of queue %.100s",

@@ -349,7 +349,7 @@ class Many(VerbCase):
     def test_orphans(self):
         self.many(2)
         self.r.cmd("LREM", "bull:q:wait", 0, "1")
-        self.assertEqual({"queue": "q", "looked": 2, "found": 1, "settled": 0, "changed": 0}, self.run_cli("queue", "orphans", "q", "--json").json)
+        self.assertEqual({"queue": "q", "looked": 2, "found": 1, "settled": 0, "changed": 0, "ids": []}, self.run_cli("queue", "orphans", "q", "--json").json)
         out = self.run_cli("queue", "orphans", "q", "--repair").out
         self.assertIn("1 orphans (0 seen before, a minute ago or more), 0 put back", out)
         self.assertIn("look again in a minute", out)
