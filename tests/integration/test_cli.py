@@ -16,7 +16,7 @@ from producer import Producer
 from rig import wait_until
 
 OK, FAILED, USAGE, UNAVAILABLE, CONFIG = 0, 1, 64, 69, 78
-COMMANDS = ("check", "add", "status", "job", "ps", "reload", "scale")
+COMMANDS = ("check", "add", "status", "queue", "job", "ps", "reload", "scale")
 
 
 class CliCase(rig.Case):
