@@ -130,7 +130,7 @@ static int read_logs(struct log_reader *reader, uint64_t limit, bool ascending)
 {
     struct verb *verb = reader->verb;
     uint64_t start = verb->values.start.value;
-    int code;
+    int code = 0;
 
     do {
         uint64_t left = limit == 0 ? LOGS_PAGE : limit - reader->shown;
@@ -257,7 +257,7 @@ static void on_children(struct queue *queue, const struct call_result *call,
 static int read_kind(struct children *children)
 {
     struct verb *verb = children->verb;
-    int code;
+    int code = 0;
 
     children->next = 0;
     do {

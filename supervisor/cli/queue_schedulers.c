@@ -131,7 +131,7 @@ static int read_all(struct lister *lister)
 {
     struct verb *verb = lister->verb;
     uint64_t start = 0;
-    int code;
+    int code = 0;
 
     do {
         struct error err = { 0 };

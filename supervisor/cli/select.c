@@ -12,28 +12,10 @@
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/verb.h"
 
-#define PAGE 500
+#define PAGE  500
+#define DAY_S 86400L
 
 /* ---- times ---- */
-
-/* "Z", "+01:00", "-0530" at the end of a time: seconds to take off. False: it is none. */
-static bool parse_zone(const char *text, long *out_seconds)
-{
-    unsigned int hours = 0, minutes = 0;
-    int used = 0;
-
-    if (strcmp(text, "Z") == 0) {
-        *out_seconds = 0;
-        return true;
-    }
-    if ((*text != '+' && *text != '-') ||
-        (sscanf(text + 1, "%2u:%2u%n", &hours, &minutes, &used) != 2 &&
-         sscanf(text + 1, "%2u%2u%n", &hours, &minutes, &used) != 2) ||
-        text[1 + used] != '\0' || hours > 23 || minutes > 59)
-        return false;
-    *out_seconds = (long)(hours * 3600 + minutes * 60) * (*text == '-' ? -1 : 1);
-    return true;
-}
 
 /* 2026-11-22, 2026-11-22T10:00, 2026-11-22T10:00:05, with a zone or in local time. */
 static bool parse_date(const char *text, uint64_t *out_ms)
@@ -44,11 +26,15 @@ static bool parse_date(const char *text, uint64_t *out_ms)
     for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
         struct tm parts = { .tm_isdst = -1 };
         const char *rest = strptime(text, forms[i], &parts);
+        const char *end = rest && *rest ? strptime(rest, "%z", &parts) : rest;
         time_t seconds;
-        long zone = 0;
+        long zone;
 
-        if (!rest || (*rest && !parse_zone(rest, &zone)))
+        if (!end || *end)
             continue;
+        zone = parts.tm_gmtoff; /* timegm clears it */
+        if (*rest && (zone <= -DAY_S || zone >= DAY_S))
+            return false;
         seconds = *rest ? timegm(&parts) - zone : mktime(&parts);
         if (seconds < 0)
             return false;
@@ -211,7 +197,7 @@ int select_walk(struct verb *verb, enum queue_state state, uint64_t start, bool 
                                .fields = row_fields,
                                .fields_count = ARRAY_SIZE(row_fields) };
     struct error err = { 0 };
-    int code;
+    int code = 0;
 
     do {
         walk.count = 0;
