@@ -5,6 +5,7 @@
 
 #include "common/base/exit_code.h"
 #include "common/queue/change.h"
+#include "common/queue/get.h"
 #include "supervisor/cli/long_work.h"
 #include "supervisor/cli/output.h"
 #include "supervisor/cli/queue_verbs.h"
@@ -288,12 +289,45 @@ static const struct cli_option log_options[] = {
       .kind = CLI_NUMBER,
       .arg = "N",
       VERB_AT(keep),
-      .help = "the newest N rows stay; all unless given" },
+      .help = "the newest N rows stay; without it as many as the job's own keepLogs says" },
     VERB_JSON,
     CLI_WHERE_OPTIONS(struct verb_values),
 };
 static const struct cli_operand log_operands[] = { { .name = "ID" },
                                                    { .name = "TEXT", .value = CLI_VALUE_DATA } };
+
+/* keepLogs of the job's options, as a stock Job.log obeys it; -1 without. */
+static void on_options(struct queue *queue, const struct call_result *call,
+                       const struct job_view *view, void *arg)
+{
+    struct verb *verb = arg;
+    struct job_options options = { .keep_logs = -1 };
+
+    (void)queue;
+    if (!verb_answered(verb, call, "read the job"))
+        return;
+    for (size_t i = 0; view && i < view->fields_count; i++) {
+        /* Options that cannot be read limit nothing. */
+        if (view->names[i].data && strcmp(view->names[i].data, "opts") == 0 &&
+            view->values[i].data &&
+            job_options_parse(view->values[i].data, view->values[i].len, &options, NULL) == 0)
+            *(int64_t *)verb->state = options.keep_logs;
+    }
+}
+
+static int read_keep(struct verb *verb, int64_t *keep)
+{
+    struct error err = { 0 };
+    int code;
+
+    if (verb->values.keep.given)
+        return 0;
+    verb->state = keep;
+    code = verb_finish(verb, queue_view_job(verb->queue, verb->words[0], on_options, verb, &err),
+                       &err, "read the job");
+    verb->state = NULL;
+    return code;
+}
 
 static int act_log(struct verb *verb)
 {
@@ -308,6 +342,8 @@ static int act_log(struct verb *verb)
     code = verb_read_text(verb, verb->words[1], &text);
     if (code == 0)
         code = verb_open_job(verb, verb->words[0]);
+    if (code == 0)
+        code = read_keep(verb, &keep);
     return code ? code
                 : end_change(verb,
                              queue_add_log(verb->queue, verb->words[0], buf_text(&text), text.len,

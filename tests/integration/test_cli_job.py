@@ -117,6 +117,12 @@ class Looking(JobCase):
         self.assertEqual(1, self.r.cmd("LLEN", "bull:q:1:logs"))
         self.run_cli("job", "clear-logs", "1", "--yes")
         self.assertEqual(0, self.r.cmd("EXISTS", "bull:q:1:logs"))
+        self.add(jobId="kept", keepLogs=2, kl=2)
+        for n in range(4):
+            self.run_cli("job", "log", "kept", n)
+        self.assertEqual("2\n3\n", self.run_cli("job", "logs", "kept").out, "as many as its options say")
+        self.run_cli("job", "log", "kept", "x", "--keep", 9)
+        self.assertEqual("2\n3\nx\n", self.run_cli("job", "logs", "kept").out)
         self.r.cmd("RPUSH", "bull:q:1:logs", *[f"r{n}" for n in range(1200)])
         self.assertEqual(100, len(self.run_cli("job", "logs", "1").out.split()))
         self.assertEqual([f"r{n}" for n in range(1200)], self.run_cli("job", "logs", "1", "--limit", 0).out.split())
