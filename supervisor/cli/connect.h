@@ -8,7 +8,7 @@
 #include <uv.h>
 
 #include "common/config/config.h"
-#include "common/queue/queue.h"
+#include "common/queue/get.h"
 #include "supervisor/cli/command.h"
 
 #define CLI_CONFIG_FILE "/etc/drover/drover.yaml"
