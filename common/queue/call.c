@@ -63,6 +63,11 @@ void queue_args_add_standard(struct queue *queue)
 {
     for (size_t i = 0; i < QUEUE_KEY_COUNT; i++)
         queue_args_add_bytes(queue, queue->keys[i]);
+    queue_args_add_prefixes(queue);
+}
+
+void queue_args_add_prefixes(struct queue *queue)
+{
     queue_args_add_bytes(queue, queue->key_prefix);
     queue_args_add_bytes(queue, queue->private_prefix);
 }

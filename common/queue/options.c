@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "common/base/json_text.h"
+#include "common/queue/add.h"
 #include "common/queue/json_walk.h"
-#include "common/queue/queue.h"
 
 #define KEEP_LIMIT_DEFAULT 1000   /* wire format 5.2 */
 #define NUMBER_MAX         0x1p53 /* larger ones are cut: no counter or time gets there */
@@ -287,6 +287,86 @@ static int print_keep(const char *member, const struct job_keep *keep, struct bu
     return buf_printf(out, "%lld", (long long)keep->count);
 }
 
+/* The short name of each policy, in opts and in the hash. */
+static const char *policy_name(enum job_policy policy)
+{
+    static const char *const names[] = {
+        [JOB_POLICY_FAIL_PARENT] = "fpof",
+        [JOB_POLICY_CONTINUE_PARENT] = "cpof",
+        [JOB_POLICY_IGNORE_DEPENDENCY] = "idof",
+        [JOB_POLICY_REMOVE_DEPENDENCY] = "rdof",
+    };
+
+    return names[policy];
+}
+
+static int print_text_member(struct buf *out, const char *name, struct bytes text)
+{
+    (void)buf_printf(out, ",\"%s\":", name);
+    return json_text_quote(out, text.data, text.len);
+}
+
+static void print_parent(const struct job_spec *spec, struct buf *out)
+{
+    if (spec->policy != JOB_POLICY_NONE)
+        (void)buf_printf(out, ",\"%s\":true", policy_name(spec->policy));
+    if (!spec->parent.id.data)
+        return;
+    (void)buf_append_text(out, ",\"parent\":{\"id\":");
+    (void)json_text_quote(out, spec->parent.id.data, spec->parent.id.len);
+    (void)print_text_member(out, "queue", spec->parent.queue);
+    (void)buf_append_char(out, '}');
+}
+
+static void print_dedup(const struct job_dedup *dedup, struct buf *out)
+{
+    if (!dedup->id.data)
+        return;
+    (void)buf_append_text(out, ",\"de\":{\"id\":");
+    (void)json_text_quote(out, dedup->id.data, dedup->id.len);
+    if (dedup->ttl_ms > 0)
+        (void)buf_printf(out, ",\"ttl\":%llu", (unsigned long long)dedup->ttl_ms);
+    if (dedup->extend)
+        (void)buf_append_text(out, ",\"extend\":true");
+    if (dedup->replace)
+        (void)buf_append_text(out, ",\"replace\":true");
+    if (dedup->keep_last_if_active)
+        (void)buf_append_text(out, ",\"keepLastIfActive\":true");
+    if (dedup->reschedule)
+        (void)buf_append_text(out, ",\"reschedule\":true");
+    (void)buf_append_char(out, '}');
+}
+
+static void print_extra(const struct bytes *extra, struct buf *out)
+{
+    struct json_value whole, key, value;
+    struct json_walk walk;
+
+    if (!extra->data)
+        return;
+    whole = json_whole_value(extra->data, extra->len);
+    walk = json_walk_into(&whole);
+    while (json_next_member(&walk, &key, &value)) {
+        (void)buf_append_char(out, ',');
+        (void)buf_append(out, key.text, key.len);
+        (void)buf_append_char(out, ':');
+        (void)buf_append(out, value.text, value.len);
+    }
+}
+
+int job_parent_print(const struct job_spec *spec, struct buf *out)
+{
+    if (!spec->parent.id.data)
+        return 0;
+    (void)buf_append_text(out, "{\"id\":");
+    (void)json_text_quote(out, spec->parent.id.data, spec->parent.id.len);
+    (void)print_text_member(out, "queueKey", spec->parent.queue);
+    if (spec->policy != JOB_POLICY_NONE)
+        (void)buf_printf(out, ",\"%s\":true", policy_name(spec->policy));
+    (void)buf_append_char(out, '}');
+    return out->failed ? -ENOMEM : 0;
+}
+
 /* A failed append marks the buffer, so the chain is checked once, at its end. */
 int job_options_print(const struct job_spec *spec, struct buf *out)
 {
@@ -312,6 +392,13 @@ int job_options_print(const struct job_spec *spec, struct buf *out)
         (void)buf_printf(out, ",\"kl\":%lld", (long long)spec->keep_logs);
     if (spec->size_limit > 0)
         (void)buf_printf(out, ",\"sizeLimit\":%llu", (unsigned long long)spec->size_limit);
+    print_parent(spec, out);
+    print_dedup(&spec->dedup, out);
+    if (spec->telemetry.metadata.data)
+        (void)print_text_member(out, "tm", spec->telemetry.metadata);
+    if (spec->telemetry.omit_context)
+        (void)buf_append_text(out, ",\"omc\":true");
+    print_extra(&spec->extra_opts, out);
     (void)buf_append_char(out, '}');
     return out->failed ? -ENOMEM : 0;
 }

@@ -10,3 +10,7 @@ struct job_spec;
 /* Appends the opts JSON of a checked spec: what a stock client would store for the same options.
  * Returns 0 or buf_append's error. */
 int job_options_print(const struct job_spec *spec, struct buf *out);
+
+/* Appends the parent of a checked spec as the job's hash has it, with the failure policy: nothing
+ * without a parent. Returns 0 or buf_append's error. */
+int job_parent_print(const struct job_spec *spec, struct buf *out);

@@ -72,7 +72,7 @@ static char *make_private_prefix(const char *prefix, const char *name)
     return text_format("drover:{%s}:", qualified);
 }
 
-static int check_names(const char *prefix, const char *name, struct error *err)
+int queue_check_names(const char *prefix, const char *name, struct error *err)
 {
     if (!prefix || !*prefix)
         return error_set(err, -EINVAL, "the key prefix is empty");
@@ -103,7 +103,7 @@ int queue_new(const char *prefix, const char *name, struct redis *redis, struct 
 {
     struct queue *queue;
 
-    if (check_names(prefix, name, err) < 0)
+    if (queue_check_names(prefix, name, err) < 0)
         return -EINVAL;
     queue = calloc(1, sizeof(*queue));
     if (!queue || !build_names(queue, prefix, name)) {

@@ -36,47 +36,6 @@ struct call_result {
     const char *why;                    /* for people; "" when REDIS_REPLY; borrowed */
 };
 
-/* ---- add
- * ---------------------------------------------------------------------------------------------- */
-
-struct job_spec {
-    struct bytes name;
-    struct bytes data;     /* JSON; absent: {} */
-    struct bytes id;       /* absent: automatic */
-    uint64_t timestamp_ms; /* 0: now */
-    uint64_t delay_ms;
-    uint64_t priority; /* 0 … 2097151 */
-    bool lifo;
-    uint64_t attempts; /* 0: not given */
-    struct job_backoff backoff;
-    struct job_keep keep_completed, keep_failed;
-    int64_t stack_trace_limit; /* -1 absent; likewise keep_logs */
-    int64_t keep_logs;
-    uint64_t size_limit; /* bytes of data allowed; 0 no limit */
-};
-
-#define JOB_SPEC_INIT ((struct job_spec){ .stack_trace_limit = -1, .keep_logs = -1 })
-
-/* The checks a stock client makes before it sends (wire format 1.3, 2.4). -EINVAL names the field.
- */
-MUST_CHECK int job_spec_check(const struct job_spec *spec, struct error *err);
-
-struct add_result {
-    const char
-        *id; /* of the stored job, or of the one already there; borrowed; NULL when refused */
-    bool duplicate;  /* the id existed; nothing was changed */
-    const char *why; /* reason when refused, else "" */
-};
-
-typedef void queue_add_cb(struct queue *queue, const struct call_result *call,
-                          const struct add_result *results, size_t count, void *arg);
-
-/* Adds all in order by one script; at most QUEUE_ADD_MAX. All specs are checked first: one bad →
- * -EINVAL, none sent. */
-#define QUEUE_ADD_MAX 500
-MUST_CHECK int queue_add_jobs(struct queue *queue, const struct job_spec *specs, size_t count,
-                              queue_add_cb *on_done, void *arg, struct error *err);
-
 /* ---- settle and fetch: a worker's one call
  * ------------------------------------------------------------- */
 

@@ -65,6 +65,8 @@ MUST_CHECK int queue_args_begin(struct queue *queue, size_t max, struct error *e
  * queue_args_run returns. */
 #define QUEUE_ARGS_STANDARD (QUEUE_KEY_COUNT + 2)
 void queue_args_add_standard(struct queue *queue); /* all keys and the two prefixes */
+void queue_args_add_prefixes(
+    struct queue *queue); /* these alone, behind keys of one's own choice */
 void queue_args_add_key(struct queue *queue, enum queue_key key);
 void queue_args_add(struct queue *queue, const char *data, size_t len);
 void queue_args_add_text(struct queue *queue, const char *text);
@@ -96,6 +98,9 @@ MUST_CHECK int queue_args_run_for_number(struct queue *queue, const struct redis
 /* Values of a reply. Elements that are missing or of another kind give the fallback. */
 struct bytes queue_reply_bytes(const redisReply *reply); /* absent for nil; borrowed */
 uint64_t queue_reply_uint(const redisReply *reply, uint64_t fallback);
+
+/* -EINVAL when they can't be those of a queue (queue.c). */
+MUST_CHECK int queue_check_names(const char *prefix, const char *name, struct error *err);
 
 /* True when a job of this id would have the key of something else, as "wait" or "meta" (queue.c).
  */

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "common/config/config.h"
-#include "common/queue/queue.h"
+#include "common/queue/add.h"
 
 /* "exponential:2s", "fixed:500ms:0.5" (kind, delay, jitter 0 to 1). -EINVAL names what is wrong. */
 MUST_CHECK int add_parse_backoff(const char *text, struct job_backoff *out, struct error *err);

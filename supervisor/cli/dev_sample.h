@@ -3,8 +3,8 @@
  * (conf/demo/drover.yaml). */
 #pragma once
 
+#include "common/queue/add.h"
 #include "common/queue/job.h"
-#include "common/queue/queue.h"
 
 #define DEV_SAMPLE_MIN     50 /* fewer would not hold one job of every kind */
 #define DEV_SAMPLE_FAILING 1  /* jobs of any sample that end in `failed` */

@@ -5,7 +5,7 @@
  * at Redis between. */
 #pragma once
 
-#include "common/queue/queue.h"
+#include "common/queue/add.h"
 #include "tests/support/redis_server.h"
 
 /* Starts a server for this test and connects; one a process. */

@@ -5,102 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/text.h"
-#include "common/queue/lua/queue_scripts.h"
-#include "tests/lua/add/queue_rig.h"
+#include "tests/lua/add/adding.h"
 
-#define AT_MS 1795300804162ULL
-
-static struct queue *queue;
-
-/* What the last add answered. */
-static struct {
-    int calls;
-    struct call_result call;
-    char why[256];
-    char ids[QUEUE_ADD_MAX][64];
-    bool duplicate[QUEUE_ADD_MAX], refused[QUEUE_ADD_MAX];
-    size_t count;
-} added;
-
-static void setup(void)
-{
-    struct error err;
-
-    queue_rig_start();
-    cr_assert(queue_new("bull", "q", queue_rig_redis(), &queue, &err) == 0);
-}
-
-static void teardown(void)
-{
-    queue_free(queue);
-    queue_rig_stop();
-}
-
-TestSuite(add, .init = setup, .fini = teardown, .timeout = 30);
-
-static void on_added(struct queue *from, const struct call_result *call,
-                     const struct add_result *results, size_t count, void *arg)
-{
-    (void)arg;
-    cr_assert(from == queue);
-    added.calls++;
-    added.call = *call;
-    (void)snprintf(added.why, sizeof(added.why), "%s", call->why);
-    added.count = count;
-    for (size_t i = 0; i < count; i++) {
-        (void)snprintf(added.ids[i], sizeof(added.ids[i]), "%s",
-                       results[i].id ? results[i].id : results[i].why);
-        added.duplicate[i] = results[i].duplicate;
-        added.refused[i] = !results[i].id;
-    }
-}
-
-static struct bytes text(const char *from)
-{
-    return (struct bytes){ .data = from, .len = strlen(from) };
-}
-
-static struct job_spec plain(const char *name)
-{
-    struct job_spec spec = JOB_SPEC_INIT;
-
-    spec.name = text(name);
-    spec.timestamp_ms = AT_MS;
-    return spec;
-}
-
-/* Adds and returns what was answered. */
-static void add(const struct job_spec *specs, size_t count)
-{
-    struct error err = { 0 };
-    int calls = added.calls;
-
-    cr_assert(queue_add_jobs(queue, specs, count, on_added, NULL, &err) == 0, "%s", err.text);
-    cr_assert(added.calls == calls, "the callback ran inside the call");
-    (void)queue_rig_run();
-    cr_assert(added.calls == calls + 1);
-}
-
-#define says(expected, ...) cr_expect_str_eq(redis_says(__VA_ARGS__), expected)
-
-/* The events without their ids, one after another. */
-static const char *events(void)
-{
-    static char out[65536];
-    char *from = strdup(redis_says("XRANGE bull:q:events - +"));
-    size_t len = 0;
-
-    /* An id is a word of digits with one hyphen, 13 digits in front. */
-    for (char *word = strtok(from, " "); word; word = strtok(NULL, " ")) {
-        if (strspn(word, "0123456789") == 13 && word[13] == '-')
-            len += (size_t)snprintf(out + len, sizeof(out) - len, "|");
-        else
-            len += (size_t)snprintf(out + len, sizeof(out) - len, "%s ", word);
-    }
-    free(from);
-    return out;
-}
+TestSuite(add, .init = adding_setup, .fini = adding_teardown, .timeout = 30);
 
 Test(add, plain_job_is_stored_as_a_stock_client_does)
 {
@@ -117,7 +24,7 @@ Test(add, plain_job_is_stored_as_a_stock_client_does)
     says("1", "LRANGE bull:q:wait 0 -1");
     says("0 0", "ZRANGE bull:q:marker 0 -1 WITHSCORES");
     says("opts.maxLenEvents 10000", "HGETALL bull:q:meta");
-    cr_expect_str_eq(events(), "|event added jobId 1 name std |event waiting jobId 1 ");
+    cr_expect_str_eq(events("q"), "|event added jobId 1 name std |event waiting jobId 1 ");
     /* Nothing else: no key that a stock run would not leave. */
     cr_expect(strtol(redis_says("DBSIZE"), NULL, 10) == 6, "%s", redis_says("KEYS *"));
 }
@@ -163,7 +70,7 @@ Test(add, delayed_job_has_score_marker_and_event)
     says("1 7353552339857408", "ZRANGE bull:q:delayed 0 -1 WITHSCORES");
     says("1 1795300864223", "ZRANGE bull:q:marker 0 -1 WITHSCORES");
     says("60000", "HGET bull:q:1 delay");
-    cr_expect_str_eq(events(),
+    cr_expect_str_eq(events("q"),
                      "|event added jobId 1 name del |event delayed jobId 1 delay 1795300864223 ");
     says("0", "EXISTS bull:q:wait");
 }
@@ -243,14 +150,14 @@ Test(add, bulk_equals_singles)
         single[i] = redis_says(keys[i]);
     for (size_t i = 0; i < 12; i++)
         hashes[i] = redis_says("HGETALL bull:q:%d", (int)i + 1);
-    single_events = strdup(events());
+    single_events = strdup(events("q"));
     redis_says("FLUSHALL");
     add(specs, 12);
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
         cr_expect_str_eq(redis_says(keys[i]), single[i], "%s", keys[i]);
     for (size_t i = 0; i < 12; i++)
         cr_expect_str_eq(redis_says("HGETALL bull:q:%d", (int)i + 1), hashes[i], "job %zu", i + 1);
-    cr_expect_str_eq(events(), single_events);
+    cr_expect_str_eq(events("q"), single_events);
     free(single_events);
 }
 
@@ -297,7 +204,7 @@ Test(add, duplicate_changes_nothing_but_the_counter)
     says("abc", "LRANGE bull:q:wait 0 -1");
     says("2", "GET bull:q:id");
     says("0", "EXISTS bull:q:marker bull:q:prioritized bull:q:pc");
-    cr_expect_str_eq(events(), "|event duplicated jobId abc ");
+    cr_expect_str_eq(events("q"), "|event duplicated jobId abc ");
 }
 
 Test(add, same_id_twice_in_one_batch)
@@ -470,13 +377,14 @@ Test(add, bad_spec_sends_none)
     struct error err = { 0 };
 
     specs[1].id = text("12");
-    cr_expect(queue_add_jobs(queue, specs, 2, on_added, NULL, &err) == -EINVAL);
+    cr_expect(queue_add_jobs(adding_queue, specs, 2, adding_on_added, NULL, &err) == -EINVAL);
     cr_expect(strstr(err.text, "job 2: ") == err.text, "%s", err.text);
-    cr_expect(queue_add_jobs(queue, specs, 0, on_added, NULL, &err) == -EINVAL);
-    cr_expect(queue_add_jobs(queue, specs, QUEUE_ADD_MAX + 1, on_added, NULL, &err) == -EINVAL);
+    cr_expect(queue_add_jobs(adding_queue, specs, 0, adding_on_added, NULL, &err) == -EINVAL);
+    cr_expect(queue_add_jobs(adding_queue, specs, QUEUE_ADD_MAX + 1, adding_on_added, NULL, &err) ==
+              -EINVAL);
     cr_expect(queue_rig_run() == 0 && added.calls == 0);
-    queue_set_redis(queue, NULL);
-    cr_expect(queue_add_jobs(queue, specs, 1, on_added, NULL, &err) == -ENOTCONN);
+    queue_set_redis(adding_queue, NULL);
+    cr_expect(queue_add_jobs(adding_queue, specs, 1, adding_on_added, NULL, &err) == -ENOTCONN);
     says("0", "DBSIZE");
 }
 

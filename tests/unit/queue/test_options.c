@@ -5,7 +5,7 @@
 
 #include "common/queue/json_walk.h"
 #include "common/queue/options.h"
-#include "common/queue/queue.h"
+#include "common/queue/add.h"
 
 static struct job_options parse(const char *json)
 {

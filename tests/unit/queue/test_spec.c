@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "common/queue/queue.h"
+#include "common/queue/add.h"
 
 static struct bytes text(const char *from)
 {
