@@ -1,0 +1,294 @@
+// stock.mjs MAJOR SOCKET PREFIX QUEUE… - the stock side of the differential test: reads the operations that
+// queue-driver (tests/interop/driver) reads, does them with stock BullMQ, and answers the same JSON.
+//
+// Time stands still: `new Date()` and Date.now() are what the operation says.
+import { createRequire } from 'node:module';
+import * as readline from 'node:readline';
+
+let now = 1700000000000;
+const RealDate = Date;
+globalThis.Date = class extends RealDate {
+  constructor(...args) {
+    if (args.length === 0) super(now);
+    else super(...args);
+  }
+  static now() { return now; }
+};
+
+const require = createRequire(import.meta.url);
+const [major, socket, prefix, ...names] = process.argv.slice(2);
+const { Queue, Worker, FlowProducer, UnrecoverableError } = require(`bullmq${major}`);
+const IORedis = require('ioredis');
+const redis = new IORedis(socket, { maxRetriesPerRequest: null });
+const LOCK_MS = 600000;
+const WORKERS = ['A', 'B'];
+
+// ---- the world ----
+
+const queues = new Map();
+const workers = new Map();
+const flows = new FlowProducer({ connection: redis, prefix });
+const quiet = (thing) => thing.on('error', () => {});
+quiet(flows);
+for (const name of names) {
+  queues.set(name, new Queue(name, { connection: redis, prefix, skipMetasUpdate: true }));
+  quiet(queues.get(name));
+  for (const letter of WORKERS) {
+    const worker = new Worker(name, null, {
+      connection: redis, prefix, autorun: false, lockDuration: LOCK_MS, maxStalledCount: 1,
+      ...(letter === 'A' ? { name: 'A' } : {}),
+    });
+    quiet(worker);
+    workers.set(`${name}/${letter}`, worker);
+  }
+}
+
+let lists = {};
+let held = [];
+let calls = 0;
+
+const none = { none: true };
+const queueOf = (op) => op.q ?? names[0];
+const meet = (list, q, id) => (lists[list] ??= []).push({ q, id });
+const pickOf = (op) => (lists[op.of]?.length ? lists[op.of][op.pick % lists[op.of].length] : null);
+const pickHeld = (op) => (held.length ? held[op.pick % held.length] : null);
+const listFor = (opts) => (opts.delay > 0 ? 'delayed' : opts.priority > 0 ? 'prioritized' : 'waiting');
+const keyOf = (q, rest) => `${prefix}:${q}:${rest}`;
+
+const REFUSALS = [
+  [/Missing key for job/, -1], [/Missing lock for job/, -2], [/is not in the .* state/, -3], [/has pending dependencies/, -4],
+  [/Missing key for parent job/, -5], [/Lock mismatch for job/, -6], [/cannot be replaced/, -7], [/belongs to a job scheduler/, -8],
+  [/at least one failed child/, -9],
+];
+
+function codeOf(error) {
+  const row = REFUSALS.find(([pattern]) => pattern.test(error.message));
+  if (!row) throw error;
+  return row[1];
+}
+
+/** The result, or the code of wire format 5.7 that refused it. */
+async function coded(promise) {
+  try {
+    return [0, await promise];
+  } catch (error) {
+    return [codeOf(error)];
+  }
+}
+
+// ---- adding ----
+
+function optsOf(job) {
+  const opts = { ...(job.opts ?? {}) };
+  if (job.parent) {
+    const parent = pickOf(job.parent);
+    if (!parent) return null;
+    opts.parent = { id: parent.id, queue: `${prefix}:${parent.q}` };
+  }
+  return opts;
+}
+
+async function add(op) {
+  const q = queueOf(op);
+  const opts = optsOf(op);
+  if (!opts) return none;
+  const [code, job] = await coded(queues.get(q).add(op.name, op.data, opts));
+  if (code) return { ids: [code] };
+  meet('all', q, job.id);
+  meet(listFor(op.opts ?? {}), q, job.id);
+  return { ids: [job.id] };
+}
+
+async function bulk(op) {
+  const q = queueOf(op);
+  const jobs = op.jobs.map((job) => ({ name: job.name, data: job.data, opts: optsOf(job) }));
+  if (jobs.some((job) => !job.opts)) return none;
+  const added = await queues.get(q).addBulk(jobs);
+  added.forEach((job, at) => {
+    meet('all', q, job.id);
+    meet(listFor(jobs[at].opts), q, job.id);
+  });
+  return { ids: added.map((job) => job.id) };
+}
+
+function treeOf(node) {
+  return { name: node.name, queueName: node.q, data: node.data, opts: node.opts, prefix, children: node.children?.map(treeOf) };
+}
+
+async function flow(op) {
+  const tree = await flows.add(treeOf(op.tree));
+  const ids = [];
+  const visit = (node, made) => {
+    ids.push(made.job.id);
+    meet('all', node.q, made.job.id);
+    meet(node.children?.length ? 'parents' : listFor(node.opts ?? {}), node.q, made.job.id);
+    (node.children ?? []).forEach((child, at) => visit(child, made.children[at]));
+  };
+  visit(op.tree, tree);
+  return { ids };
+}
+
+// ---- workers ----
+
+/** Takes what a worker has fetched. */
+function hold(answer, q, worker, job, token) {
+  if (job?.id) {
+    held.push({ q, worker, job, token });
+    answer.ids = [job.id];
+  } else if (worker.limitUntil > now) {
+    answer.limited = true;
+  }
+  worker.limitUntil = 0;
+  return answer;
+}
+
+async function fetch(op) {
+  const q = queueOf(op);
+  const letter = op.w ?? 'A';
+  const worker = workers.get(`${q}/${letter}`);
+  const answer = {};
+  for (let at = 0; at < (op.count ?? 1); at++) {
+    const token = `worker-${letter}:${++calls}`;
+    const job = await worker.getNextJob(token, { block: false });
+    const one = hold({}, q, worker, job, token);
+    if (one.ids) (answer.ids ??= []).push(...one.ids);
+    else if (!answer.ids) Object.assign(answer, one);
+    if (!job) break;
+  }
+  return answer;
+}
+
+/** What a finish with fetch-next has brought: [job, id, limit, due], or nothing. */
+async function next(result, q, worker, token) {
+  if (!Array.isArray(result)) return null;
+  const [data, id, limit, due] = result;
+  worker.updateDelays(limit, due);
+  return worker.nextJobFromJobData(data, id, token);
+}
+
+async function settle(op, run, metIn) {
+  const one = pickHeld(op);
+  if (!one) return none;
+  const { q, worker, job, token } = one;
+  const [code, result] = await coded(run(job, token));
+  const answer = { code };
+  if (metIn) meet(metIn(job, code), q, job.id);
+  if (code !== -4 && code !== -9) held.splice(held.indexOf(one), 1);
+  // Where stock has no fetch with this move, its worker fetches next; so it does when the move was refused.
+  if (op.fetch) {
+    const fetched = code === 0 && Array.isArray(result) ? await next(result, q, worker, token)
+      : code === 0 && settle.fetches ? null : await worker.getNextJob(token, { block: false });
+    hold(answer, q, worker, fetched, token);
+  }
+  return answer;
+}
+
+async function complete(op) {
+  settle.fetches = true;
+  return settle(op, (job, token) => job.moveToCompleted(op.value, token, Boolean(op.fetch)), () => 'completed');
+}
+
+async function fail(op) {
+  const one = pickHeld(op);
+  if (!one) return none;
+  const error = op.for_good || one.job.deferredFailure ? new UnrecoverableError(op.reason) : new Error(op.reason);
+  error.stack = `Error: ${op.reason}\n    at a line`;
+  const [retry, delay] = await one.job.shouldRetryJob(error);
+  const kind = !retry ? 'failed' : delay > 0 ? 'later' : 'retried';
+  settle.fetches = kind !== 'retried';
+  const answer = await settle(op, (job, token) => job.moveToFailed(error, token, Boolean(op.fetch)), kind === 'failed' ? () => 'failed' : null);
+  return { ...answer, kind };
+}
+
+async function delay(op) {
+  settle.fetches = false;
+  return settle(op, (job, token) => job.moveToDelayed(now + op.ms, token), () => 'delayed');
+}
+
+async function giveBack(op) {
+  settle.fetches = false;
+  return settle(op, (job, token) => job.moveToWait(token));
+}
+
+async function renew(op) {
+  const one = pickHeld(op);
+  if (!one) return none;
+  return { lost: [(await one.job.extendLock(one.token, LOCK_MS)) !== 1] };
+}
+
+async function expireLock(op) {
+  const one = pickHeld(op);
+  if (!one) return none;
+  await redis.del(keyOf(one.q, `${one.job.id}:lock`));
+  return {};
+}
+
+async function stalled(op) {
+  const worker = workers.get(`${queueOf(op)}/B`);
+  const ran = (await redis.exists(keyOf(queueOf(op), 'stalled-check'))) === 0;
+  let count = 0;
+  const listen = () => { count++; };
+  worker.on('stalled', listen);
+  worker.opts.maxStalledCount = op.max;
+  await worker.moveStalledJobsToWait();
+  worker.off('stalled', listen);
+  return { code: ran ? count : -1 };
+}
+
+async function wake(op) {
+  await redis.del(keyOf(queueOf(op), 'marker'));
+  return {};
+}
+
+// ---- queues, and jobs that nobody holds ----
+
+const jobOf = async (picked) => queues.get(picked.q).getJob(picked.id);
+
+/** What the method says of a job that was met; -1 when it is gone. */
+async function ofJob(op, run) {
+  const picked = pickOf(op);
+  if (!picked) return none;
+  const job = await jobOf(picked);
+  if (!job) return { code: -1 };
+  const [code, result] = await coded(run(job));
+  return { code: code || (typeof result === 'number' ? result : 0) };
+}
+
+const operations = {
+  add, bulk, flow, fetch, complete, fail, delay, giveBack, renew, expireLock, stalled, wake,
+  async reset() {
+    lists = {};
+    held = [];
+    calls = 0;
+    for (const worker of workers.values()) Object.assign(worker, { limitUntil: 0, blockUntil: 0, drained: false });
+    return {};
+  },
+  async pause(op) { await queues.get(queueOf(op)).pause(); return { code: 0 }; },
+  async resume(op) { await queues.get(queueOf(op)).resume(); return { code: 0 }; },
+  async expire(op) { await redis.del(keyOf(queueOf(op), op.key)); return {}; },
+  async age(op) { await redis.pexpire(keyOf(queueOf(op), op.key), op.ms, 'XX'); return {}; },
+  progress: (op) => ofJob(op, async (job) => { await job.updateProgress(op.value); return 0; }),
+  async log(op) {
+    const picked = pickOf(op);
+    if (!picked) return none;
+    const [code, rows] = await coded(queues.get(picked.q).addJobLog(picked.id, op.row, op.keep));
+    return { code: code || rows };
+  },
+};
+
+await Promise.all([...queues.values(), ...workers.values()].map((thing) => thing.waitUntilReady()));
+const input = readline.createInterface({ input: process.stdin });
+for await (const line of input) {
+  const op = JSON.parse(line);
+  if (op.now) now = op.now;
+  if (!operations[op.op]) throw new Error(`no operation is called ${op.op}`);
+  let answer;
+  try {
+    answer = await operations[op.op](op);
+  } catch (error) {
+    error.message += `\nin ${line}`;
+    throw error;
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+process.exit(0);
