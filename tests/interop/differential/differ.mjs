@@ -163,13 +163,16 @@ export class Differ {
   /** null, or what differs: {at: operations done, lines}. */
   async run(ops, each = COMPARE_EACH) {
     await this.rig.redis.eval("redis.call('FLUSHDB')", 0);
+    for (const prefix of Object.values(PREFIXES)) { // what every Queue of stock clients begins with
+      for (const q of QUEUES) await this.rig.redis.hset(`${prefix}:${q}:meta`, 'opts.maxLenEvents', '10000');
+    }
     const both = [this.stock, this.drover];
     await Promise.all(both.map((side) => side.run([{ op: 'reset' }])));
     for (let at = 0; at < ops.length; at += each) {
       const batch = ops.slice(at, at + each);
       const [a, b] = await Promise.all(both.map((side) => side.run(batch)));
       const wrong = batch.findIndex((_, i) => JSON.stringify(sorted(a[i])) !== JSON.stringify(sorted(b[i])));
-      if (wrong >= 0) {
+      if (wrong >= 0) { if (process.env.DBG) console.log(JSON.stringify(await dump(this.rig.redis,'stock',this.major),null,1));
         return { at: at + wrong + 1, lines: [`${JSON.stringify(batch[wrong])}: stock answers ${show(a[wrong])}, drover ${show(b[wrong])}`] };
       }
       const [x, y] = [await dump(this.rig.redis, 'stock', this.major), await dump(this.rig.redis, 'drover', this.major)];
@@ -191,6 +194,7 @@ export class Differ {
       }
       if (piece === 1) break;
     }
-    return { ops: best, ...found };
+    const early = await this.run(best, 1); // the dump may show it before an answer does
+    return { ops: best, ...(early ?? found) };
   }
 }

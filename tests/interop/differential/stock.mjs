@@ -105,6 +105,7 @@ async function bulk(op) {
   if (jobs.some((job) => !job.opts)) return none;
   const added = await queues.get(q).addBulk(jobs);
   added.forEach((job, at) => {
+    if (typeof job.id === 'number') return; // a code: addBulk takes it for an id
     meet('all', q, job.id);
     meet(listFor(jobs[at].opts), q, job.id);
   });
@@ -142,6 +143,11 @@ function hold(answer, q, worker, job, token) {
   return answer;
 }
 
+/** What the worker's own loop fetches with. (5's getNextJob is for people, and fails jobs with `defa` itself.) */
+function fetchOne(worker, token) {
+  return worker.getTracedNextJob ? worker.getTracedNextJob(token, { block: false }) : worker.getNextJob(token, { block: false });
+}
+
 async function fetch(op) {
   const q = queueOf(op);
   const letter = op.w ?? 'A';
@@ -149,7 +155,7 @@ async function fetch(op) {
   const answer = {};
   for (let at = 0; at < (op.count ?? 1); at++) {
     const token = `worker-${letter}:${++calls}`;
-    const job = await worker.getNextJob(token, { block: false });
+    const job = await fetchOne(worker, token);
     const one = hold({}, q, worker, job, token);
     if (one.ids) (answer.ids ??= []).push(...one.ids);
     else if (!answer.ids) Object.assign(answer, one);
@@ -177,7 +183,7 @@ async function settle(op, run, metIn) {
   // Where stock has no fetch with this move, its worker fetches next; so it does when the move was refused.
   if (op.fetch) {
     const fetched = code === 0 && Array.isArray(result) ? await next(result, q, worker, token)
-      : code === 0 && settle.fetches ? null : await worker.getNextJob(token, { block: false });
+      : code === 0 && settle.fetches ? null : await fetchOne(worker, token);
     hold(answer, q, worker, fetched, token);
   }
   return answer;
@@ -212,7 +218,7 @@ async function giveBack(op) {
 
 async function renew(op) {
   const one = pickHeld(op);
-  if (!one) return none;
+  if (!one || !(await redis.exists(keyOf(one.q, `${one.job.id}:lock`)))) return none;
   return { lost: [(await one.job.extendLock(one.token, LOCK_MS)) !== 1] };
 }
 
@@ -249,9 +255,9 @@ async function ofJob(op, run) {
   const picked = pickOf(op);
   if (!picked) return none;
   const job = await jobOf(picked);
-  if (!job) return { code: -1 };
+  if (!job) return { id: picked.id, code: -1 };
   const [code, result] = await coded(run(job));
-  return { code: code || (typeof result === 'number' ? result : 0) };
+  return { id: picked.id, code: code || (typeof result === 'number' ? result : 0) };
 }
 
 const operations = {
@@ -272,7 +278,7 @@ const operations = {
     const picked = pickOf(op);
     if (!picked) return none;
     const [code, rows] = await coded(queues.get(picked.q).addJobLog(picked.id, op.row, op.keep));
-    return { code: code || rows };
+    return { id: picked.id, code: code || rows };
   },
 };
 

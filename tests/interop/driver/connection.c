@@ -154,11 +154,13 @@ void connection_run(void)
     }
 }
 
-void connection_tell(const char *format, ...)
+long long connection_tell(const char *format, ...)
 {
-    char *words[8], *line = NULL, *rest = NULL;
+    const char *words[8];
+    char *line = NULL, *rest = NULL;
     redisReply *reply;
     int count = 0;
+    long long number;
     va_list args;
 
     va_start(args, format);
@@ -167,11 +169,13 @@ void connection_tell(const char *format, ...)
     va_end(args);
     for (char *at = strtok_r(line, " ", &rest); at && count < 8; at = strtok_r(NULL, " ", &rest))
         words[count++] = at;
-    reply = redisCommandArgv(redis_link.context, count, (const char **)words, NULL);
+    reply = redisCommandArgv(redis_link.context, count, words, NULL);
     free(line);
     if (!reply || reply->type == REDIS_REPLY_ERROR)
         die("Redis: %s", reply ? reply->str : redis_link.context->errstr);
+    number = reply->integer;
     freeReplyObject(reply);
+    return number;
 }
 
 static struct patch *patch_of(const char *name)

@@ -81,8 +81,8 @@ struct redis *connection_redis(void);
 /* Runs all callbacks, as the loop would. */
 void connection_run(void);
 /* A command, its words separated by blanks, that is none of drover's: what time or a test does to
- * keys. */
-void __attribute__((format(printf, 1, 2))) connection_tell(const char *format, ...);
+ * keys. Returns the number that it answers. */
+long long __attribute__((format(printf, 1, 2))) connection_tell(const char *format, ...);
 /* Breaks a rule on purpose: from now on `from` (which must be there) is `to` in that script. */
 void connection_patch(const char *script, const char *from, const char *to);
 
@@ -101,6 +101,8 @@ struct op_row {
 extern const struct op_row ops_add[], ops_work[], ops_queue[]; /* each ends with a NULL name */
 
 json_t *answer_none(void);
+/* Adds the id of the job that was picked. */
+json_t *about(const struct met *job, json_t *answer);
 /* {"code": value}; an outcome other than a reply is {"refused": why}. */
 queue_done_cb on_code;
 /* Runs the callbacks and takes what on_code was told. */

@@ -218,6 +218,12 @@ json_t *finish_code(int sent, const struct error *err)
     return json_pack("{s:I}", "code", (json_int_t)done.value);
 }
 
+json_t *about(const struct met *job, json_t *answer)
+{
+    (void)json_object_set_new(answer, "id", json_string(job->id));
+    return answer;
+}
+
 static json_t *run(const json_t *op)
 {
     const char *name = op_text(op, "op");

@@ -20,29 +20,30 @@ static json_t *op_resume(const json_t *op)
 /* A key of the queue expires, if it is there. */
 static json_t *op_expire(const json_t *op)
 {
-    connection_tell("DEL %s%s", queue_key_prefix(world_queue(op)->queue), op_text(op, "key"));
+    (void)connection_tell("DEL %s%s", queue_key_prefix(world_queue(op)->queue), op_text(op, "key"));
     return json_object();
 }
 
 /* Half of the time to live of a key passes, if it has one. */
 static json_t *op_age(const json_t *op)
 {
-    connection_tell("PEXPIRE %s%s %llu XX", queue_key_prefix(world_queue(op)->queue),
-                    op_text(op, "key"), (unsigned long long)op_uint(op, "ms"));
+    (void)connection_tell("PEXPIRE %s%s %llu XX", queue_key_prefix(world_queue(op)->queue),
+                          op_text(op, "key"), (unsigned long long)op_uint(op, "ms"));
     return json_object();
 }
 
 static json_t *op_progress(const json_t *op)
 {
     const struct met *job = world_pick(op);
-    _cleanup_(freep) char *value = json_dumps(json_object_get(op, "value"), JSON_ENCODE_ANY);
+    _cleanup_(freep) char *value =
+        json_dumps(json_object_get(op, "value"), JSON_COMPACT | JSON_ENCODE_ANY);
     struct error err;
 
     if (!job)
         return answer_none();
-    return finish_code(queue_update_progress(job->queue->queue, job->id, value, strlen(value),
-                                             on_code, NULL, &err),
-                       &err);
+    return about(job, finish_code(queue_update_progress(job->queue->queue, job->id, value,
+                                                        strlen(value), on_code, NULL, &err),
+                                  &err));
 }
 
 static json_t *op_log(const json_t *op)
@@ -54,9 +55,9 @@ static json_t *op_log(const json_t *op)
 
     if (!job)
         return answer_none();
-    return finish_code(
-        queue_add_log(job->queue->queue, job->id, row.data, row.len, keep, on_code, NULL, &err),
-        &err);
+    return about(job, finish_code(queue_add_log(job->queue->queue, job->id, row.data, row.len, keep,
+                                                on_code, NULL, &err),
+                                  &err));
 }
 
 const struct op_row ops_queue[] = {

@@ -39,7 +39,6 @@ static json_t *turn(struct world_queue *queue, size_t worker, const struct settl
     struct fetcher *fetcher = &queue->fetchers[worker];
     struct error err;
 
-    fetcher->calls++;
     turning.queue = queue;
     turning.answer = NULL;
     if (queue_turn(queue->queue, fetcher, settle, settle ? 1 : 0, &want, on_turned, NULL, &err) < 0)
@@ -105,7 +104,8 @@ static json_t *settle_with(const json_t *op, struct held *held, struct settle *s
 static json_t *op_complete(const json_t *op)
 {
     struct held *held = world_pick_held(op);
-    _cleanup_(freep) char *value = json_dumps(json_object_get(op, "value"), JSON_ENCODE_ANY);
+    _cleanup_(freep) char *value =
+        json_dumps(json_object_get(op, "value"), JSON_COMPACT | JSON_ENCODE_ANY);
     struct settle settle = { .kind = SETTLE_COMPLETE };
 
     if (!held)
@@ -192,13 +192,14 @@ static void on_renewed(struct queue *queue, const struct call_result *call,
 static json_t *op_renew(const json_t *op)
 {
     struct held *held = world_pick_held(op);
-    const struct job *job;
+    const struct job *job = held ? held->job : NULL;
     json_t *lost;
     struct error err;
 
-    if (!held)
+    /* One that has ended is set again, which stock clients don't do. */
+    if (!job || connection_tell("EXISTS %s%.*s:lock", queue_key_prefix(held->queue->queue),
+                                (int)job->id.len, job->id.data) == 0)
         return answer_none();
-    job = held->job;
     lost = json_array();
     if (queue_renew(held->queue->queue, &held->queue->fetchers[owner_of(job)], &job, 1, on_renewed,
                     lost, &err) < 0)
@@ -214,8 +215,8 @@ static json_t *op_expire_lock(const json_t *op)
 
     if (!held)
         return answer_none();
-    connection_tell("DEL %s%.*s:lock", queue_key_prefix(held->queue->queue), (int)held->job->id.len,
-                    held->job->id.data);
+    (void)connection_tell("DEL %s%.*s:lock", queue_key_prefix(held->queue->queue),
+                          (int)held->job->id.len, held->job->id.data);
     return json_object();
 }
 
@@ -231,7 +232,7 @@ static json_t *op_stalled(const json_t *op)
 /* One sleeping worker wakes. */
 static json_t *op_wake(const json_t *op)
 {
-    connection_tell("DEL %smarker", queue_key_prefix(world_queue(op)->queue));
+    (void)connection_tell("DEL %smarker", queue_key_prefix(world_queue(op)->queue));
     return json_object();
 }
 
