@@ -104,14 +104,14 @@ function readValue(type, value) {
 /** The time to live in half minutes: sequences are over long before that makes a difference. */
 const ttlClass = (ms) => (ms < 0 ? null : Math.round(ms / 30000));
 
-async function dump(redis, side, major) {
+async function dump(redis, side) {
   const prefix = PREFIXES[side];
   const plain = (text) => (typeof text === 'string' ? text.replaceAll(`${prefix}:`, 'df:') : Array.isArray(text) ? text.map(plain) : text);
   const out = {};
   for (const [key, type, ttl, value] of await redis.eval(DUMP, 0, prefix)) {
     out[key.slice(prefix.length + 1)] = { type, ttl: ttlClass(ttl), value: readValue(type, plain(value)) };
   }
-  return normalise(out, major);
+  return out;
 }
 
 const show = (value) => (value === undefined ? '(not there)' : JSON.stringify(value));
@@ -172,11 +172,11 @@ export class Differ {
       const batch = ops.slice(at, at + each);
       const [a, b] = await Promise.all(both.map((side) => side.run(batch)));
       const wrong = batch.findIndex((_, i) => JSON.stringify(sorted(a[i])) !== JSON.stringify(sorted(b[i])));
-      if (wrong >= 0) { if (process.env.DBG) console.log(JSON.stringify(await dump(this.rig.redis,'stock',this.major),null,1));
+      if (wrong >= 0) {
         return { at: at + wrong + 1, lines: [`${JSON.stringify(batch[wrong])}: stock answers ${show(a[wrong])}, drover ${show(b[wrong])}`] };
       }
-      const [x, y] = [await dump(this.rig.redis, 'stock', this.major), await dump(this.rig.redis, 'drover', this.major)];
-      const lines = compare(x, y);
+      const [x, y] = [await dump(this.rig.redis, 'stock'), await dump(this.rig.redis, 'drover')];
+      const lines = [...normalise(x, y, this.major), ...compare(x, y)];
       if (lines.length) return { at: at + batch.length, lines };
     }
     return null;

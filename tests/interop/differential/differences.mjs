@@ -9,6 +9,15 @@ function waitingKey(key) {
   return lists.includes(rest) ? [q, rest] : null;
 }
 
+const queuesOf = (dump) => new Set(Object.keys(dump).map((key) => key.slice(0, key.indexOf(':'))));
+
+/** Whether somebody could fetch now. */
+function hasWork(dump, q) {
+  const meta = dump[`${q}:meta`]?.value ?? {};
+  const maxed = meta.concurrency && (dump[`${q}:active`]?.value.length ?? 0) >= Number(meta.concurrency);
+  return !meta.paused && !maxed && ['wait', '(waiting)', 'prioritized'].some((place) => dump[`${q}:${place}`]);
+}
+
 export const differences = [
   {
     name: 'jobs of a paused queue',
@@ -54,9 +63,36 @@ export const differences = [
     apply() {},
   },
   {
-    name: 'marker without work',
+    name: 'event of a released parent',
     majors: [5, 6],
-    why: 'stock sets the marker after each fetch, also when nothing is left (wire format 14.2 allows to skip that); drover also sets it when room was made in a full queue',
+    why: 'finished jobs that are not kept are removed once at the end of a call, so a parent that waited for such a one is told of after the job that finished',
+    apply(dump) {
+      for (const [key, row] of Object.entries(dump)) {
+        if (!key.endsWith(':events')) continue;
+        const released = (entry) => entry[0] === 'waiting' && entry[1].some(([name, text]) => name === 'prev' && text === 'waiting-children');
+        dump[`${key} (released)`] = { ...row, value: row.value.filter(released) };
+        row.value = row.value.filter((entry) => !released(entry));
+      }
+    },
+  },
+  {
+    name: 'marker',
+    majors: [5, 6],
+    why: 'stock sets "0" after each fetch, also when nothing is left (wire format 14.2 allows to skip that), and never when room was made in a full queue; drover tells the due time by "0" alone when there is work as well',
+    // What must be told is what stock tells and what is true: work that can be fetched, and when the next job is due.
+    check(stock, drover) {
+      const lines = [];
+      for (const q of queuesOf(stock)) {
+        const told = new Map(stock[`${q}:marker`]?.value ?? []);
+        const heard = new Map(drover[`${q}:marker`]?.value ?? []);
+        const due = stock[`${q}:delayed`]?.value[0]?.[1] / 4096;
+        if (told.has('0') && hasWork(stock, q) && !heard.has('0')) lines.push(`${q}:marker: jobs wait, and drover wakes nobody`);
+        if (Math.floor(told.get('1')) === Math.floor(due) && !heard.has('0') && Math.floor(heard.get('1')) !== Math.floor(due)) {
+          lines.push(`${q}:marker: a job is due at ${due}, drover tells ${heard.get('1')}`);
+        }
+      }
+      return lines;
+    },
     apply(dump) {
       for (const key of Object.keys(dump)) {
         if (key.endsWith(':marker')) delete dump[key];
@@ -65,10 +101,14 @@ export const differences = [
   },
 ];
 
-/** Makes a dump of either side comparable. */
-export function normalise(dump, major) {
+/** Makes a pair of dumps comparable; returns what is wrong beyond comparing. */
+export function normalise(stock, drover, major) {
+  const lines = [];
   for (const row of differences) {
-    if (row.majors.includes(major)) row.apply(dump);
+    if (!row.majors.includes(major)) continue;
+    if (row.check) lines.push(...row.check(stock, drover));
+    row.apply(stock);
+    row.apply(drover);
   }
-  return dump;
+  return lines;
 }
