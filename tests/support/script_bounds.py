@@ -2,12 +2,13 @@
 
 Each script of common/queue/lua says in its head, one line each:
 
-    -- Calls    20 + 9 * jobs; jobs = ARGV[3]
+    -- Calls   20 + 9 * jobs; jobs = ARGV[3]
     -- Elements 500 + 8 * jobs; jobs = ARGV[3]
-    -- Linear   LPOS active, LREM active
+    -- Linear  LPOS active, LREM active
 
 Calls     most redis.call and redis.pcall of one run of the script, in the worst case.
-Elements  most values that one of them is given (behind its key), gets, or frees: what Redis touches at once.
+Elements  most values that one of them is given (behind its key), gets, or frees: what Redis touches at once. Up to 40, as
+          the fields of one job, count as 1.
 Linear    list commands that look through a whole list however long it is, because BullMQ's layout has no index there; no
           line: none. Only LREM, LPOS and LINSERT may stand here, each with the last part of its key.
 
@@ -179,6 +180,7 @@ local redis = (function(real)
                 touched = math.max(touched, math.ceil(reply / 100))
             end
             touched = math.max(touched, size(reply))
+            touched = touched > 40 and touched or 1
             if touched > counted.most then
                 counted.most, counted.worst = touched, name .. ' ' .. tostring((...))
             end
