@@ -11,6 +11,8 @@
 /* A lock must outlive a lost command by this much, or it ends before its renewal can be sent again.
  */
 #define LOCK_SPARE_MS     2000u
+/* Renewals leave at a third of the lock, behind two calls that wait for replicas at most. */
+#define WAITS_A_LOCK      6u
 
 struct check {
     struct load *load;
@@ -232,6 +234,32 @@ static void check_lock(const struct check *check, const struct chain *chain,
                      units_print_duration(queue->redis->command_timeout_ms, other_text), lock_text);
 }
 
+/* Whatever follows on the connection waits as well, the renewals of locks too. */
+static void check_wait(const struct check *check, const struct chain *chain,
+                       const struct config_queue *queue)
+{
+    struct spot lock = spot_of(chain, "lock");
+    struct spot replicas = spot_of(chain, "wait_replicas");
+    struct spot timeout = spot_of(chain, "wait_timeout");
+    char lock_text[UNITS_TEXT_BYTES], timeout_text[UNITS_TEXT_BYTES];
+
+    if (lock.bad || replicas.bad || timeout.bad)
+        return;
+    if (queue->wait_replicas == 0) {
+        if (timeout.written && timeout.depth <= replicas.depth)
+            findings_warning(&check->load->findings, &timeout.mark, timeout.key,
+                             "has no effect: wait_replicas is none");
+        return;
+    }
+    if (queue->wait_timeout_ms * WAITS_A_LOCK > queue->lock_ms)
+        contradict(check, nearer(&timeout, &lock),
+                   "wait_timeout (%s) is more than a sixth of the lock (%s): while replicas are "
+                   "away, locks would end before they are renewed; lower wait_timeout or raise "
+                   "lock",
+                   units_print_duration(queue->wait_timeout_ms, timeout_text),
+                   units_print_duration(queue->lock_ms, lock_text));
+}
+
 static void check_unknown(const struct check *check, const struct chain *chain,
                           const struct config_queue *queue)
 {
@@ -363,6 +391,7 @@ static void check_queue(const struct check *check, const struct tree_entry *entr
     level_init(&level, SCHEMA_QUEUE, entry, NULL, "queues");
     check_processes(check, &chain, queue);
     check_lock(check, &chain, queue);
+    check_wait(check, &chain, queue);
     check_unknown(check, &chain, queue);
     check_handlers(check, entry, &level);
     check_type(check, &chain, &queue->fallback);
@@ -515,7 +544,8 @@ static void check_endpoint(const struct check *check, const struct config_redis 
     level_init(&level, SCHEMA_REDIS, entry, NULL, "redis");
     if (!url && strcmp(entry->key, "default") != 0)
         findings_error(findings, &level.mark, level.key,
-                       "has no url; add url: redis://HOST:PORT/DB or unix:///PATH");
+                       "has no url; add url: redis://HOST:PORT/DB, unix:///PATH, "
+                       "redis+sentinel://HOST:PORT,…/MASTER or redis+cluster://HOST:PORT,…");
     if (!is_used(check->config, redis) && !check->load->incomplete)
         findings_warning(findings, &level.mark, level.key,
                          "no tier uses this endpoint; name it in tiers.important.redis or "
@@ -555,4 +585,5 @@ void load_check(struct load *load, const struct config *config)
     check_worker_user(&check);
     check_redis(&check);
     check_queues(&check);
+    load_check_nodes(load, config);
 }

@@ -173,9 +173,12 @@ const struct schema_row schema_rows[] = {
       OF_REDIS(url),
       .preset = "redis://127.0.0.1:6379/0",
       .change = SCHEMA_NEW_WORKERS,
-      .help = "Where the server is: redis://HOST:PORT/DB or unix:///PATH?db=DB. A user may stand "
-              "in it (redis://USER@HOST), a password never: it would show in process lists and "
-              "logs. Needed for every endpoint but `default`." },
+      .help = "Where the server is: redis://HOST:PORT/DB or unix:///PATH?db=DB; or who knows: "
+              "redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB names the Sentinels (port 26379) "
+              "and what they call the master, redis+cluster://HOST:PORT,HOST:PORT some nodes of "
+              "a cluster (port 6379). A user of Redis may stand in it (redis://USER@HOST), a "
+              "password never: it would show in process lists and logs. Needed for every "
+              "endpoint but `default`." },
     { .sections = SCHEMA_REDIS,
       .path = "prefix",
       .type = SCHEMA_TEXT,
@@ -184,7 +187,9 @@ const struct schema_row schema_rows[] = {
       .max = 128,
       .change = SCHEMA_NEW_WORKERS,
       .help = "First part of every key, as in BullMQ's `prefix` option. It must be the one that "
-              "your producers use. On a cluster write it as {bull}." },
+              "your producers use. On a cluster write it as '{bull}': the text in braces puts all "
+              "keys of all queues into one hash slot; or put braces into the names of queues, and "
+              "each has a slot of its own." },
     { .sections = SCHEMA_REDIS,
       .path = "username",
       .type = SCHEMA_TEXT,
@@ -200,6 +205,21 @@ const struct schema_row schema_rows[] = {
       .help = "Where the password is: file:/PATH, cred:NAME (a systemd credential, "
               "LoadCredential=NAME:/PATH in the unit) or env:NAME. The password itself is refused "
               "here. One line, one trailing newline is cut." },
+    { .sections = SCHEMA_REDIS,
+      .path = "sentinel_username",
+      .type = SCHEMA_TEXT,
+      OF_REDIS(sentinel_username),
+      .max = 256,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "ACL user at the Sentinels, which know nothing of the master's users. Without it "
+              "their default user is meant." },
+    { .sections = SCHEMA_REDIS,
+      .path = "sentinel_password",
+      .type = SCHEMA_SECRET,
+      OF_REDIS(sentinel_password),
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Where the password for the Sentinels themselves is, written as `password`. Without "
+              "it they are asked without one." },
     { .sections = SCHEMA_REDIS,
       .path = "connect_timeout",
       .type = SCHEMA_DURATION,
@@ -314,6 +334,28 @@ const struct schema_row schema_rows[] = {
       .change = SCHEMA_NEW_WORKERS,
       .help = "Most jobs that one call to Redis finishes or fetches. Smaller calls keep Redis free "
               "for others, larger ones move more jobs a second." },
+    { .sections = QUEUE_OPTION,
+      .path = "wait_replicas",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(wait_replicas),
+      .preset = "none",
+      .min = 0,
+      .max = 100,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "So many replicas must have a job that drover adds, before the add counts as done, "
+              "and the fetch of a job, before it starts: a failover to one of them forgets "
+              "neither. One wait (WAIT) per call, not per job. While too few answer, workers "
+              "settle what they have, fetch nothing more and say so." },
+    { .sections = QUEUE_OPTION,
+      .path = "wait_timeout",
+      .type = SCHEMA_DURATION,
+      OF_QUEUE(wait_timeout_ms),
+      .preset = "1s",
+      .min = 1,
+      .max = 1 * MINUTES,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How long a call waits for replicas, at most a sixth of `lock`." },
     { .sections = QUEUE_OPTION,
       .path = "on_lock_lost",
       .type = SCHEMA_WORD,

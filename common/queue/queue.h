@@ -19,6 +19,9 @@ MUST_CHECK int queue_new(const char *prefix, const char *name, struct redis *red
 void queue_free(struct queue *queue); /* no call may be under way */
 /* The connection that carries all calls from now on (borrowed; NULL: calls return -ENOTCONN). */
 void queue_set_redis(struct queue *queue, struct redis *redis);
+/* From now on an add's and a turn's callback waits until `wait->replicas` replicas have what was
+ * written, for wait->timeout_ms at most (REDIS_UNREPLICATED); NULL, as at first: for none. */
+void queue_set_wait(struct queue *queue, const struct redis_wait *wait);
 const char *queue_name(const struct queue *queue);
 const char *queue_key_prefix(const struct queue *queue); /* "<prefix>:<name>:" */
 /* Key of drover's own, outside the queue's prefix but in its hash slot, and of this queue alone:
@@ -29,7 +32,8 @@ char *queue_private_key(const struct queue *queue, const char *suffix);
  */
 char *queue_worker_client_name(const struct queue *queue, const char *worker_name);
 
-/* How a whole call ended. Per-job results are beside it. */
+/* How a whole call ended. Per-job results are beside it, also of one that is REDIS_UNREPLICATED: it
+ * was done, but fewer replicas than queue_set_wait wants have it, and a failover may forget it. */
 struct call_result {
     enum redis_outcome outcome;
     enum redis_error_class error_class; /* when REDIS_REFUSED */
@@ -263,46 +267,8 @@ MUST_CHECK int queue_wait_marker(struct queue *queue, struct redis *blocking, ui
 MUST_CHECK int queue_return_marker(struct queue *queue, queue_done_cb *on_done, void *arg,
                                    struct error *err);
 
-/* ---- looking and steering
+/* ---- steering (looking: get.h, events.h)
  * ------------------------------------------------------------------------------ */
-
-struct queue_counts {
-    uint64_t waiting, paused_list, active, prioritized, delayed, waiting_children, completed,
-        failed;
-    bool paused;
-    uint64_t oldest_waiting_at_ms; /* timestamp of the job next to run; 0 none */
-};
-typedef void queue_counts_cb(struct queue *queue, const struct call_result *call,
-                             const struct queue_counts *counts, void *arg);
-MUST_CHECK int queue_count_jobs(struct queue *queue, queue_counts_cb *on_done, void *arg,
-                                struct error *err);
-
-/* One job as stored, for people: fields in stored order, its state, its logs' length. */
-struct job_view {
-    const char *state; /* waiting, active, delayed, prioritized, waiting-children, completed,
-                          failed, unknown */
-    size_t fields_count;
-    const struct bytes *names, *values;
-    uint64_t logs_count;
-    int64_t lock_ttl_ms; /* -1 not locked */
-};
-/* view NULL: no such job. Borrowed during the call. */
-typedef void queue_view_cb(struct queue *queue, const struct call_result *call,
-                           const struct job_view *view, void *arg);
-MUST_CHECK int queue_view_job(struct queue *queue, const char *id, queue_view_cb *on_done,
-                              void *arg, struct error *err);
-
-/* Events of one job, oldest first, read backwards from the end of the stream over at most `scan`
- * entries. */
-struct job_event {
-    uint64_t at_ms;
-    size_t fields_count;
-    const struct bytes *names, *values; /* without jobId; "event" first */
-};
-typedef void queue_history_cb(struct queue *queue, const struct call_result *call,
-                              const struct job_event *events, size_t count, void *arg);
-MUST_CHECK int queue_job_history(struct queue *queue, const char *id, uint64_t scan,
-                                 queue_history_cb *on_done, void *arg, struct error *err);
 
 /* value 0, or -1 when the job is gone. json must be valid JSON (-EINVAL). */
 MUST_CHECK int queue_update_progress(struct queue *queue, const char *id, const char *json,

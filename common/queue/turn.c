@@ -211,13 +211,15 @@ static void on_turn(struct redis *redis, enum redis_outcome outcome, const redis
     struct job *jobs[QUEUE_TURN_MAX];
     struct fetch_state state = { 0 };
     size_t jobs_count;
+    bool done = result.outcome == REDIS_REPLY || result.outcome == REDIS_UNREPLICATED;
 
     (void)redis;
     call->queue->turns_under_way--;
-    if (result.outcome == REDIS_REPLY &&
-        !read_codes(reply->element[TURN_CODES], call->count, results))
+    if (done && !read_codes(reply->element[TURN_CODES], call->count, results)) {
         result = queue_call_result(REDIS_REPLY, NULL, "", TURN_JOBS);
-    if (result.outcome != REDIS_REPLY) {
+        done = false;
+    }
+    if (!done) {
         call->on_done(call->queue, &result, NULL, 0, NULL, 0, &state, call->arg);
         return;
     }
@@ -239,7 +241,7 @@ static int send_turn(struct queue *queue, const struct fetcher *fetcher,
     add_turn(queue, fetcher, count, want);
     for (size_t i = 0; i < count; i++)
         add_settle(queue, &settles[i], &texts[i]);
-    return queue_args_run(queue, &queue_script_turn, QUEUE_KEY_COUNT, on_turn, call, err);
+    return queue_args_run_kept(queue, &queue_script_turn, QUEUE_KEY_COUNT, on_turn, call, err);
 }
 
 int queue_turn(struct queue *queue, struct fetcher *fetcher, const struct settle *settles,

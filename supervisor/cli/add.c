@@ -6,7 +6,10 @@
 #include "common/base/exit_code.h"
 #include "common/base/fd.h"
 #include "common/base/json_text.h"
+#include "common/base/text.h"
+#include "supervisor/cli/add_flow.h"
 #include "supervisor/cli/add_parse.h"
+#include "supervisor/cli/add_values.h"
 #include "supervisor/cli/connect.h"
 #include "supervisor/cli/output.h"
 
@@ -14,83 +17,6 @@
 #define CHUNK_BYTES_MAX                                                      \
     ((size_t)1024 * 1024) /* of data in one script, unless one job is bigger \
                            */
-#define COUNT_MAX 10000000
-
-struct add_values {
-    struct cli_where where;
-    const char *data, *id, *backoff, *keep_completed, *keep_failed, *lines;
-    struct cli_number delay, priority, attempts, count;
-    bool lifo, json;
-};
-
-#define AT(member) .at = offsetof(struct add_values, member)
-static const struct cli_option options[] = {
-    { .name = "data",
-      .kind = CLI_TEXT,
-      .arg = "JSON",
-      .value = CLI_VALUE_DATA,
-      AT(data),
-      .help = "the job's data, as DATA: JSON text, - for standard input, @FILE for a file;\n"
-              "{} unless given" },
-    { .name = "delay",
-      .kind = CLI_DURATION,
-      .arg = "TIME",
-      AT(delay),
-      .help = "not before that time has passed: 500ms, 5s, 10m, 2h, 1d" },
-    { .name = "priority",
-      .kind = CLI_NUMBER,
-      .arg = "N",
-      AT(priority),
-      .help = "1 is the highest, 2097151 the lowest; without one a job runs before all of them" },
-    { .name = "lifo", .kind = CLI_FLAG, AT(lifo), .help = "runs next, before those that wait" },
-    { .name = "id",
-      .kind = CLI_TEXT,
-      .arg = "ID",
-      AT(id),
-      .help = "an id of your own, not a whole number; a job that has it already stays as it is,\n"
-              "so that adding again is safe" },
-    { .name = "attempts",
-      .kind = CLI_NUMBER,
-      .arg = "N",
-      AT(attempts),
-      .help = "runs at most N times when it fails" },
-    { .name = "backoff",
-      .kind = CLI_TEXT,
-      .arg = "KIND:TIME[:JITTER]",
-      .value = CLI_VALUE_WORDS,
-      .words = "fixed: exponential:",
-      AT(backoff),
-      .help = "how long a failed job waits: fixed:5s, exponential:2s, exponential:2s:0.5\n"
-              "(jitter 0.5: between half and all of it, by chance)" },
-    { .name = "keep-completed",
-      .kind = CLI_TEXT,
-      .arg = "RULE",
-      .value = CLI_VALUE_WORDS,
-      .words = "all none",
-      AT(keep_completed),
-      .help = "completed jobs that stay in Redis: all, none, the newest N, or an age as in 7d" },
-    { .name = "keep-failed",
-      .kind = CLI_TEXT,
-      .arg = "RULE",
-      .value = CLI_VALUE_WORDS,
-      .words = "all none",
-      AT(keep_failed),
-      .help = "the same for failed jobs" },
-    { .name = "count", .kind = CLI_NUMBER, .arg = "N", AT(count), .help = "the same job N times" },
-    { .name = "lines",
-      .kind = CLI_TEXT,
-      .arg = "FILE",
-      .value = CLI_VALUE_FILE,
-      AT(lines),
-      .help = "one job per line of FILE (- for standard input): each line is the data of one.\n"
-              "Bad lines are told with their number and left out" },
-    { .name = "json",
-      .kind = CLI_FLAG,
-      AT(json),
-      .help = "one line of JSON per job: {\"id\":\"17\",\"duplicate\":false}" },
-    CLI_WHERE_OPTIONS(struct add_values),
-};
-
 static const struct cli_operand operands[] = {
     { .name = "QUEUE", .value = CLI_VALUE_QUEUE },
     { .name = "NAME" },
@@ -103,7 +29,8 @@ const struct cli_command cli_add_command = {
     .name = "add",
     .summary = "adds jobs to a queue",
     .usage = "drover add [OPTION...] QUEUE NAME [DATA | - | @FILE]\n"
-             "drover add [OPTION...] QUEUE NAME --lines FILE",
+             "drover add [OPTION...] QUEUE NAME --lines FILE\n"
+             "drover add [OPTION...] --flow FILE",
     .about =
         "NAME is the job's type: the configuration says by it what runs.\n"
         "With a configuration, attempts, backoff and keep of that type are written into the\n"
@@ -113,12 +40,19 @@ const struct cli_command cli_add_command = {
                 "exponential:2s\n"
                 "tomorrow, and only once however often this is called\n"
                 "drover add reports daily --delay 1d --id daily-2026-11-22\n"
+                "search again for what was typed last, half a second after the last key\n"
+                "drover add search run '{\"text\":\"dro\"}' --delay 500ms --dedup user-7 "
+                "--dedup-replace --dedup-ttl 5s --dedup-extend\n"
+                "a job that waits for two others\n"
+                "echo '{\"name\":\"page\",\"queueName\":\"reports\",\"children\":["
+                "{\"name\":\"text\",\"queueName\":\"reports\"},"
+                "{\"name\":\"image\",\"queueName\":\"thumbs\"}]}' | drover add --flow -\n"
                 "a job per line, from a program\n"
                 "my-export | drover add import row --lines -\n"
                 "without a configuration\n"
                 "drover add mail welcome --redis redis://localhost:6379 --data @letter.json\n",
-    .options = options,
-    .options_count = ARRAY_SIZE(options),
+    .options = add_options,
+    .options_count = ADD_OPTIONS_COUNT,
     .operands = operands,
     .operands_count = ARRAY_SIZE(operands),
     .run = cli_add,
@@ -130,6 +64,7 @@ struct adder {
     struct cli_session session;
     struct queue *queue;
     struct job_spec model; /* all but the data */
+    char *parent;          /* "<queue>", then "<prefix>:<queue>", of the parent */
     struct buf out;
 
     /* The chunk being gathered. */
@@ -140,7 +75,7 @@ struct adder {
 
     bool answered;
     int code; /* of what failed so far */
-    uint64_t added, duplicates, bad;
+    uint64_t added, duplicates, deduplicated, bad;
     char first_id[128], last_id[128];
 };
 
@@ -177,6 +112,8 @@ static void take_result(struct adder *adder, const struct add_result *result, ui
     }
     if (result->duplicate)
         adder->duplicates++;
+    else if (result->deduplicated)
+        adder->deduplicated++;
     else
         adder->added++;
     remember_id(adder, result->id);
@@ -184,7 +121,12 @@ static void take_result(struct adder *adder, const struct add_result *result, ui
         return;
     (void)buf_append_char(&adder->out, '{');
     output_member_text(&adder->out, true, "id", result->id, strlen(result->id));
-    (void)buf_printf(&adder->out, ",\"duplicate\":%s}\n", result->duplicate ? "true" : "false");
+    (void)buf_printf(&adder->out, ",\"duplicate\":%s", result->duplicate ? "true" : "false");
+    if (adder->values->dedup)
+        (void)buf_printf(&adder->out, ",\"deduplicated\":%s,\"next\":%s",
+                         result->deduplicated ? "true" : "false",
+                         result->kept_as_next ? "true" : "false");
+    (void)buf_append_text(&adder->out, "}\n");
 }
 
 static void on_added(struct queue *queue, const struct call_result *call,
@@ -194,10 +136,10 @@ static void on_added(struct queue *queue, const struct call_result *call,
 
     (void)queue;
     adder->answered = true;
-    if (call->outcome != REDIS_REPLY) {
+    if (call->outcome != REDIS_REPLY)
         adder->code = cli_call_failed(&adder->session, call, "add jobs");
+    if (call->outcome != REDIS_REPLY && call->outcome != REDIS_UNREPLICATED)
         return;
-    }
     for (size_t i = 0; i < count; i++)
         take_result(adder, &results[i], adder->lines[i]);
 }
@@ -374,47 +316,6 @@ static void add_same(struct adder *adder)
 
 /* ---- the command ---- */
 
-static int fill_model(const struct add_values *values, struct job_spec *model)
-{
-    struct error err = { 0 };
-
-    if (values->backoff && add_parse_backoff(values->backoff, &model->backoff, &err) < 0)
-        return cli_usage_error("add", "--backoff: %s", err.text);
-    if (values->keep_completed &&
-        add_parse_keep(values->keep_completed, &model->keep_completed, &err) < 0)
-        return cli_usage_error("add", "--keep-completed: %s", err.text);
-    if (values->keep_failed && add_parse_keep(values->keep_failed, &model->keep_failed, &err) < 0)
-        return cli_usage_error("add", "--keep-failed: %s", err.text);
-    if (values->id)
-        model->id = (struct bytes){ values->id, strlen(values->id) };
-    model->delay_ms = values->delay.value;
-    model->priority = values->priority.value;
-    model->attempts = values->attempts.value;
-    model->lifo = values->lifo;
-    if (job_spec_check(model, &err) < 0)
-        return cli_usage_error("add", "%s", err.text);
-    return 0;
-}
-
-static int check_values(struct add_values *values, const char **words, size_t words_count)
-{
-    if (words_count < 2)
-        return cli_usage_error("add", "needs QUEUE and NAME");
-    if (words_count > 3)
-        return cli_usage_error("add", "unexpected \"%s\"; DATA with blanks needs quotes", words[3]);
-    if (words_count == 3 && values->data)
-        return cli_usage_error("add", "the data is given twice");
-    if (words_count == 3)
-        values->data = words[2];
-    if (values->lines && (values->data || values->count.given || values->id))
-        return cli_usage_error("add", "--lines does not go with DATA, --count or --id");
-    if (values->count.given && values->id && values->count.value != 1)
-        return cli_usage_error("add", "--count does not go with --id: an id is of one job");
-    if (values->count.value > COUNT_MAX)
-        return cli_usage_error("add", "--count is at most %d", COUNT_MAX);
-    return 0;
-}
-
 static void print_sum(const struct adder *adder, struct buf *out)
 {
     const char *queue = queue_name(adder->queue);
@@ -424,7 +325,10 @@ static void print_sum(const struct adder *adder, struct buf *out)
     else if (adder->added > 1)
         (void)buf_printf(out, "added %" PRIu64 " jobs (%s to %s) to queue ", adder->added,
                          adder->first_id, adder->last_id);
-    else if (adder->duplicates == 1)
+    else if (adder->deduplicated == 1 && adder->duplicates == 0)
+        (void)buf_printf(out, "job %s has that deduplication id, no other was added, in queue ",
+                         adder->last_id);
+    else if (adder->duplicates == 1 && adder->deduplicated == 0)
         (void)buf_printf(out, "job %s is there already, nothing was changed, in queue ",
                          adder->last_id);
     else
@@ -432,9 +336,36 @@ static void print_sum(const struct adder *adder, struct buf *out)
     output_text(out, queue, strlen(queue));
     if (adder->added > 0 && adder->duplicates > 0)
         (void)buf_printf(out, "; %" PRIu64 " were there already", adder->duplicates);
+    if (adder->deduplicated > (adder->added > 0 ? 0 : 1))
+        (void)buf_printf(out, "; %" PRIu64 " were not, by their deduplication id",
+                         adder->deduplicated);
     if (adder->bad > 0)
         (void)buf_printf(out, "; %" PRIu64 " bad", adder->bad);
     (void)buf_append_char(out, '\n');
+}
+
+/* The parent's key, where this queue lies. */
+static int fill_parent(struct adder *adder, const struct cli_target *target,
+                       const struct config_redis *endpoint, const char *queue_name_given)
+{
+    _cleanup_(freep) char *queue = NULL;
+    struct error err = { 0 };
+    const char *id;
+    int code;
+
+    if (!adder->values->parent)
+        return 0;
+    if (add_parse_parent(adder->values->parent, &queue, &id, &err) < 0)
+        return cli_usage_error("add", "--parent: %s", err.text);
+    code = cli_target_same(target, endpoint, queue_name_given, queue);
+    if (code != 0)
+        return code;
+    adder->parent = text_format("%s:%s", endpoint->prefix, queue);
+    adder->model.parent.id = add_bytes_of(id);
+    adder->model.parent.queue = add_bytes_of(adder->parent);
+    if (job_spec_check(&adder->model, &err) < 0)
+        return cli_usage_error("add", "%s", err.text);
+    return 0;
 }
 
 static int run(struct adder *adder, const struct cli_target *target, const char *queue_name_given)
@@ -449,7 +380,9 @@ static int run(struct adder *adder, const struct cli_target *target, const char 
     if (known)
         add_fill_from_config(config_find_type(known, adder->model.name.data, adder->model.name.len),
                              &adder->model);
-    code = cli_session_open(&adder->session, target, endpoint);
+    code = fill_parent(adder, target, endpoint, queue_name_given);
+    if (code == 0)
+        code = cli_session_open(&adder->session, target, endpoint);
     if (code != 0)
         return code;
     if (queue_new(endpoint->prefix, queue_name_given, adder->session.redis, &adder->queue, &err) <
@@ -457,6 +390,9 @@ static int run(struct adder *adder, const struct cli_target *target, const char 
         output_error("%s", err.text);
         return EXIT_CODE_FAILED;
     }
+    if (known && known->wait_replicas > 0)
+        queue_set_wait(adder->queue,
+                       &(struct redis_wait){ known->wait_replicas, known->wait_timeout_ms });
     if (adder->values->lines)
         add_file(adder);
     else
@@ -483,20 +419,25 @@ static int cli_add(int argc, char **argv)
     parsed = cli_parse("add", argc, argv, &values, words, &words_count);
     if (parsed != CLI_PARSED_GO_ON)
         return parsed == CLI_PARSED_HELP ? EXIT_CODE_OK : EXIT_CODE_USAGE;
-    code = check_values(&values, words, words_count);
+    if (values.flow) {
+        code = add_check_flow_values(&values, words_count);
+        return code != 0 ? code : add_flow(&values.where, values.flow, values.json);
+    }
+    code = add_check_values(&values, words, words_count);
     if (code != 0)
         return code;
     adder->values = &values;
     adder->model = JOB_SPEC_INIT;
     adder->model.name = (struct bytes){ words[1], strlen(words[1]) };
     buf_init(&adder->out, (size_t)4 * 1024 * 1024);
-    code = fill_model(&values, &adder->model);
+    code = add_fill_model(&values, &adder->model);
     if (code == 0)
         code = cli_target_init(&target, "add", &values.where);
     if (code == 0)
         code = run(adder, &target, words[0]);
     cli_session_close(&adder->session);
     queue_free(adder->queue);
+    free(adder->parent);
     cli_target_done(&target);
     buf_done(&adder->out);
     return code;

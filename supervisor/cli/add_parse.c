@@ -59,6 +59,44 @@ int add_parse_keep(const char *text, struct job_keep *out, struct error *err)
     return 0;
 }
 
+int add_parse_policy(const char *text, enum job_policy *out, struct error *err)
+{
+    static const struct {
+        const char *word;
+        enum job_policy policy;
+    } rows[] = {
+        { "fail-parent", JOB_POLICY_FAIL_PARENT },
+        { "continue-parent", JOB_POLICY_CONTINUE_PARENT },
+        { "ignore", JOB_POLICY_IGNORE_DEPENDENCY },
+        { "remove", JOB_POLICY_REMOVE_DEPENDENCY },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (strcmp(text, rows[i].word) == 0) {
+            *out = rows[i].policy;
+            return 0;
+        }
+    }
+    return error_set(err, -EINVAL, "\"%s\" must be one of " ADD_POLICY_WORDS, text);
+}
+
+int add_parse_parent(const char *text, char **out_queue, const char **out_id, struct error *err)
+{
+    const char *colon = strchr(text, ':');
+    char *queue;
+
+    if (!colon || colon == text || !colon[1])
+        return error_set(err, -EINVAL,
+                         "\"%s\" must be the parent's queue and its id, as in reports:daily-7",
+                         text);
+    queue = strndup(text, (size_t)(colon - text));
+    if (!queue)
+        return error_set(err, -ENOMEM, "allocate a text");
+    *out_queue = queue;
+    *out_id = colon + 1;
+    return 0;
+}
+
 static struct job_keep keep_from_config(const struct config_keep *from)
 {
     /* Keeping all is what happens without a rule. */

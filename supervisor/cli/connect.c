@@ -167,6 +167,21 @@ int cli_target_find(const struct cli_target *target, const char *queue_name,
     return 0;
 }
 
+int cli_target_same(const struct cli_target *target, const struct config_redis *endpoint,
+                    const char *other, const char *queue_name)
+{
+    const struct config_redis *found;
+    const struct config_queue *queue;
+    int code = cli_target_find(target, queue_name, &found, &queue);
+
+    if (code != 0 || found == endpoint)
+        return code;
+    output_error("queue %s is in Redis \"%s\", queue %s in \"%s\": jobs that have to do with each "
+                 "other must be in one",
+                 queue_name, found->name, other, endpoint->name);
+    return EXIT_CODE_FAILED;
+}
+
 /* ---- telling failures ---- */
 
 /* "file:line:column" of an endpoint's URL; malloc'ed, NULL when it is not known. */
@@ -234,6 +249,11 @@ int cli_call_failed(const struct cli_session *session, const struct call_result 
         output_error("%s: the connection to %s was lost after the request was sent (%s)\nit may "
                      "have been done or not: look before you repeat it",
                      what, endpoint, call->why);
+        return EXIT_CODE_UNAVAILABLE;
+    }
+    if (call->outcome == REDIS_UNREPLICATED) {
+        output_error("%s: %s\na failover may forget it: look at the replicas (INFO replication)",
+                     what, call->why);
         return EXIT_CODE_UNAVAILABLE;
     }
     output_error("%s: %s refused: %s%s", what, endpoint, call->why, advice(call->error_class));

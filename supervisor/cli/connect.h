@@ -8,7 +8,7 @@
 #include <uv.h>
 
 #include "common/config/config.h"
-#include "common/queue/queue.h"
+#include "common/queue/get.h"
 #include "supervisor/cli/command.h"
 
 #define CLI_CONFIG_FILE "/etc/drover/drover.yaml"
@@ -60,6 +60,11 @@ void cli_target_done(struct cli_target *target);
 int cli_target_find(const struct cli_target *target, const char *queue_name,
                     const struct config_redis **out_endpoint,
                     const struct config_queue **out_queue);
+
+/* 0 when that queue lies where `endpoint` is, as far as the configuration tells; else an exit code,
+ * told: jobs of `other` can have to do only with jobs of the same Redis. */
+int cli_target_same(const struct cli_target *target, const struct config_redis *endpoint,
+                    const char *other, const char *queue_name);
 
 /* Prints the findings of a configuration on stderr, "file:line:column: error: key: text". */
 void cli_print_findings(const struct config_report *report);

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "common/base/buf.h"
-#include "common/queue/queue.h"
+#include "common/queue/get.h"
 
 enum dev_view_way { DEV_VIEW_TERMINAL, DEV_VIEW_LINES, DEV_VIEW_JSON };
 

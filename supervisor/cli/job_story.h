@@ -3,7 +3,7 @@
 #pragma once
 
 #include "common/base/buf.h"
-#include "common/queue/queue.h"
+#include "common/queue/get.h"
 
 /* A copy of what the queue's callbacks lend: everything that `drover job` shows. */
 struct job_field {

@@ -76,6 +76,12 @@ class General(CliCase):
             ("add", "q", "x", "--priority", "-1"), ("add", "q", "x", "--priority", "2097152"), ("add", "q", "x", "--delay", "5"),
             ("add", "q", "x", "--id", "12"), ("add", "q", "x", "--id", "a:b"), ("add", "q", "x", "--id", "meta"),
             ("add", "q", "x", "--backoff", "5s"), ("add", "q", "x", "--keep-failed", "some"), ("add", "q", "x", "--count", "2", "--id", "a"),
+            ("add", "q", "x", "--on-failure", "ignore"), ("add", "q", "x", "--parent", "p", "--redis", "redis://127.0.0.1:1"),
+            ("add", "q", "x", "--parent", "p:1", "--on-failure", "x"), ("add", "q", "x", "--parent", "p:1", "--dedup", "d"),
+            ("add", "q", "x", "--dedup-ttl", "1s"), ("add", "q", "x", "--dedup", "d", "--dedup-extend"), ("add", "q", "x", "--dedup", ""),
+            ("add", "q", "x", "--dedup", "d", "--dedup-replace", "--dedup-reschedule"), ("add", "q", "x", "--extra", "[]"),
+            ("add", "q", "x", "--extra", '{"delay":1}'), ("add", "--flow", "-", "q"), ("add", "--flow", "-", "--priority", "1"),
+            ("add", "--flow", "-", "--dedup", "d"), ("add", "--flow", "-", "--lines", "-"),
             ("add", "q", "x", "--lines", "-", "--data", "1"), ("job",), ("job", "1", "2"), ("job", ""), ("status", "--every", "1s"),
             ("status", "--watch", "--every", "1ms"), ("status", "--nothing"), ("add", "q", "x", "-c", "/nowhere"),
         ):
@@ -325,6 +331,66 @@ class Add(CliCase):
         self.assertEqual({"attempts": 0}, json.loads(self.job(3)["opts"]))
         result = self.configured(path, "add", "qq", "mail", code=FAILED)
         self.assertIn("did you mean q?", result.err)
+
+
+class AddRelations(CliCase):
+    def test_parent_policy_telemetry_and_options_of_ones_own(self):
+        self.run_cli("add", "p", "dad", "--id", "dad")
+        self.run_cli("add", "q", "kid", "--parent", "p:dad", "--on-failure", "ignore", "--telemetry", "t", "--omit-context", "--extra", '{"mine":[1]}')
+        self.assertEqual({"attempts": 0, "parent": {"id": "dad", "queue": "bull:p"}, "idof": True, "tm": "t", "omc": True, "mine": [1]},
+                         json.loads(self.job(1)["opts"]))
+        self.assertEqual({"id": "dad", "queueKey": "bull:p", "idof": True}, json.loads(self.job(1)["parent"]))
+        self.assertEqual(["bull:q:1"], self.r.cmd("SMEMBERS", "bull:p:dad:dependencies"))
+        result = self.run_cli("add", "q", "kid", "--parent", "p:none", "--json", code=FAILED)
+        self.assertEqual(['there is no parent "bull:p:none"'], [row["error"] for row in result.rows])
+
+    def test_deduplication_is_told(self):
+        args = ("add", "q", "x", "--dedup", "d", "--dedup-keep-last", "--delay", "1h")
+        self.assertIn("added job 1 ", self.run_cli(*args).out)
+        self.assertEqual("job 1 has that deduplication id, no other was added, in queue q\n", self.run_cli(*args).out)
+        self.assertEqual([{"id": "1", "duplicate": False, "deduplicated": True, "next": False}], self.run_cli(*args, "--json").rows)
+        result = self.run_cli("add", "q", "x", "--dedup", "e", "--count", 4)
+        self.assertEqual("added job 4 to queue q; 3 were not, by their deduplication id\n", result.out)
+        self.assertEqual("added no job to queue q\n", self.run_cli("add", "q", "x", "--lines", "-", "--dedup", "d", stdin="").out)
+
+    def test_flow_with_a_configuration(self):
+        tree = {"name": "page", "queueName": "a", "children": [
+            {"name": "text", "queueName": "a", "data": {"n": 1}}, {"name": "image", "queueName": "b", "opts": {"attempts": 2}}]}
+        path = self.config({"a": {"handler": "noop", "types": {"page": {"attempts": 4}}}, "b": {"handler": "noop", "attempts": 9}})
+        result = self.configured(path, "add", "--flow", self.file("flow.json", json.dumps(tree)))
+        found = re.fullmatch(r"added a flow of 3 jobs: job (\S{36}) in queue a waits for the others\n", result.out)
+        self.assertEqual(4, json.loads(self.job(found[1], "a")["opts"])["attempts"])
+        [image] = self.r.cmd("LRANGE", "bull:b:wait", 0, -1)
+        self.assertEqual(2, json.loads(self.job(image, "b")["opts"])["attempts"])
+        tree["children"][1]["queueName"] = "bb"
+        result = self.configured(path, "add", "--flow", "-", stdin=json.dumps(tree), code=FAILED)
+        self.assertIn("did you mean b?", result.err)
+
+    def test_flow_over_two_servers_is_refused(self):
+        path = self.file("two.yaml", json.dumps({
+            "redis": {"default": {"url": self.server.url}, "other": {"url": self.server.url + "?db=1"}}, "tiers": {"ephemeral": {"redis": "other"}},
+            "queues": {"a": {"handler": "noop"}, "b": {"handler": "noop", "tier": "ephemeral"}}}))
+        tree = {"name": "x", "queueName": "a", "children": [{"name": "x", "queueName": "b"}]}
+        result = self.configured(path, "add", "--flow", "-", stdin=json.dumps(tree), code=FAILED)
+        self.assertIn('queue b is in Redis "other", queue a in "default"', result.err)
+        result = self.configured(path, "add", "a", "x", "--parent", "b:1", code=FAILED)
+        self.assertIn("must be in one", result.err)
+        self.assertEqual(0, self.r.cmd("DBSIZE"))
+
+    def test_flow_that_is_there_and_flow_that_is_wrong(self):
+        tree = {"name": "x", "queueName": "q", "opts": {"jobId": "r"}, "children": [{"name": "k", "queueName": "q", "opts": {"jobId": "k"}}]}
+        self.run_cli("add", "--flow", "-", stdin=json.dumps(tree))
+        self.assertIn("are there already, nothing was changed", self.run_cli("add", "--flow", "-", stdin=json.dumps(tree)).out)
+        tree["children"].append({"name": "new", "queueName": "q"})
+        self.assertIn("added a flow of 3 jobs, of which 2 were there already", self.run_cli("add", "--flow", "-", stdin=json.dumps(tree)).out)
+        keys = self.r.cmd("DBSIZE")
+        for change, words in (({"opts": {"jobId": "12"}}, 'children[2]: id "12" is a whole number'), ({"opts": {"dellay": 1}}, 'did you mean "delay"?'),
+                              ({"queueName": "a:b"}, "children[2]: queue name"), ({"name": None}, "children[2]: name: must be a string")):
+            wrong = {**tree, "children": tree["children"] + [{"name": "x", "queueName": "q", **change}]}
+            result = self.run_cli("add", "--flow", "-", stdin=json.dumps(wrong), code=FAILED)
+            self.assertIn(words, result.err)
+        self.assertIn("open", self.run_cli("add", "--flow", "/no/file", code=FAILED).err)
+        self.assertEqual(keys, self.r.cmd("DBSIZE"))
 
 
 class Status(CliCase):

@@ -296,6 +296,8 @@ static void arm_timer(struct engine *engine, uint64_t now_ms)
 
     at_ms = engine_earlier(at_ms, locks_next_ms(engine));
     at_ms = engine_earlier(at_ms, waiting_next_ms(engine, now_ms));
+    if (engine->redis_ready && engine->turns.hold_until_ms <= now_ms)
+        at_ms = engine_earlier(at_ms, replicas_next_ms(engine));
     if (engine->turns.hold_until_ms > now_ms)
         at_ms = engine_earlier(at_ms, engine->turns.hold_until_ms);
     if (engine->phase == ENGINE_SERVING && engine->redis_ready && !engine->stalled.checking)
@@ -325,6 +327,7 @@ void engine_step(struct engine *engine)
         return;
     engine_step_deadlines(engine, now_ms);
     locks_step(engine, now_ms);
+    replicas_step(engine);
     resolve_step(engine, now_ms);
     turns_step(engine, now_ms);
     waiting_step(engine, now_ms);

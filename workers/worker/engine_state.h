@@ -6,6 +6,7 @@
  *   locks.c    beat, renewal, proof
  *   waiting.c  what to do when there is nothing to fetch
  *   solo.c     jobs that must run alone
+ *   replicas.c jobs that too few replicas know of
  *   resolve.c  lost replies
  *   board.c    what is shown on the scoreboard
  *   job_log.c  what the log says of single jobs
@@ -90,6 +91,12 @@ struct solo {
     uint64_t not_before_ms; /* a fetch for one brought nothing: no more emptying before */
 };
 
+struct replicas {
+    bool missing;      /* the last turn says so: nothing is fetched */
+    bool left;         /* nothing is fetched any more anyway: turns do not wait for replicas */
+    uint64_t probe_ms; /* when missing: the next turn at the latest */
+};
+
 /* After a lost reply, in this order; bounded by the answers, which the connection bounds. */
 enum resolve_stage {
     RESOLVE_NOTHING,
@@ -139,6 +146,7 @@ struct engine {
     struct locks locks;
     struct waiting waiting;
     struct solo solo;
+    struct replicas replicas;
     struct resolve resolve;
     struct stalled stalled;
     struct put_backs put_backs;
@@ -221,6 +229,15 @@ void solo_note_failed(struct engine *engine);
 /* A fetch was answered; `asked`: it was the one for a job that must run alone. */
 void solo_note_state(struct engine *engine, bool asked, const struct fetch_state *state,
                      size_t fetched);
+
+/* replicas.c */
+bool replicas_are_missing(const struct engine *engine);
+/* A turn was executed. */
+void replicas_note(struct engine *engine, const struct call_result *result);
+/* Is a turn to be sent only to ask for them? */
+bool replicas_wants_probe(const struct engine *engine, uint64_t now_ms);
+uint64_t replicas_next_ms(const struct engine *engine);
+void replicas_step(struct engine *engine);
 
 /* board.c */
 void board_begin_run(struct run *run);

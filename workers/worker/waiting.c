@@ -21,7 +21,8 @@ void waiting_init(struct engine *engine)
 
 bool waiting_may_fetch(const struct engine *engine, uint64_t now_ms)
 {
-    return engine->phase == ENGINE_SERVING && !engine->held && now_ms >= engine->waiting.limited_ms;
+    return engine->phase == ENGINE_SERVING && !engine->held && !replicas_are_missing(engine) &&
+           now_ms >= engine->waiting.limited_ms;
 }
 
 static bool is_due(const struct waiting *waiting)
@@ -168,7 +169,8 @@ static void stop_waiting(struct engine *engine)
 void waiting_step(struct engine *engine, uint64_t now_ms)
 {
     struct waiting *waiting = &engine->waiting;
-    bool full = engine_free_slots(engine, 0) == 0 || solo_holds_back(engine);
+    bool full = engine_free_slots(engine, 0) == 0 || solo_holds_back(engine) ||
+                replicas_are_missing(engine);
 
     if (engine->phase != ENGINE_SERVING) {
         stop_waiting(engine);
@@ -209,7 +211,7 @@ uint64_t waiting_next_ms(const struct engine *engine, uint64_t now_ms)
     /* Each of these ends with an event of its own, and nothing can be fetched before. */
     if (engine->phase != ENGINE_SERVING || !engine->redis_ready || engine->held ||
         engine->turns.flying > 0 || engine->turns.hold_until_ms > now_ms ||
-        resolve_is_pending(engine))
+        replicas_are_missing(engine) || resolve_is_pending(engine))
         return 0;
     if (waiting->limited_ms > now_ms)
         return waiting->limited_ms;

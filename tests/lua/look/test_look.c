@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/queue/get.h"
 #include "tests/lua/add/queue_rig.h"
 
 static struct queue *queue;

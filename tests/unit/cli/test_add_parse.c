@@ -1,6 +1,7 @@
 /* What `drover add` reads, and what it takes from the configuration. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "supervisor/cli/add_parse.h"
@@ -98,4 +99,37 @@ Test(add_parse, built_in_defaults_are_not_written)
     add_fill_from_config(&type, &spec);
     cr_expect(spec.attempts == 0 && spec.backoff.kind == JOB_BACKOFF_ABSENT);
     cr_expect(!spec.keep_completed.present && !spec.keep_failed.present);
+}
+
+Test(add_parse, policy)
+{
+    enum job_policy got = JOB_POLICY_NONE;
+    struct error err = { 0 };
+
+    cr_expect(add_parse_policy("fail-parent", &got, NULL) == 0 && got == JOB_POLICY_FAIL_PARENT);
+    cr_expect(add_parse_policy("continue-parent", &got, NULL) == 0 &&
+              got == JOB_POLICY_CONTINUE_PARENT);
+    cr_expect(add_parse_policy("ignore", &got, NULL) == 0 && got == JOB_POLICY_IGNORE_DEPENDENCY);
+    cr_expect(add_parse_policy("remove", &got, NULL) == 0 && got == JOB_POLICY_REMOVE_DEPENDENCY);
+    cr_expect(add_parse_policy("fail", &got, &err) == -EINVAL);
+    cr_expect_str_eq(err.text, "\"fail\" must be one of fail-parent continue-parent ignore remove");
+}
+
+Test(add_parse, parent)
+{
+    static const char *const bad[] = { "", ":", "q", "q:", ":1" };
+    const char *id;
+    char *queue;
+
+    cr_expect(add_parse_parent("a q:x:y:z", &queue, &id, NULL) == 0);
+    cr_expect_str_eq(queue, "a q");
+    cr_expect_str_eq(id, "x:y:z");
+    free(queue);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct error err = { 0 };
+
+        queue = NULL;
+        cr_expect(add_parse_parent(bad[i], &queue, &id, &err) == -EINVAL && *err.text && !queue,
+                  "%s", bad[i]);
+    }
 }

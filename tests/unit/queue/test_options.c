@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/queue/add.h"
 #include "common/queue/json_walk.h"
 #include "common/queue/options.h"
-#include "common/queue/add.h"
 
 static struct job_options parse(const char *json)
 {
@@ -200,6 +200,31 @@ Test(options, printed_form_reads_back)
         cr_expect(!back.keep_failed.present && back.keep_logs == -1);
         buf_done(&out);
     }
+}
+
+Test(options, relations_are_printed_under_the_stored_names)
+{
+    struct buf out = BUF_INIT(4096);
+    struct job_spec spec = JOB_SPEC_INIT;
+
+    spec.parent.id = (struct bytes){ "d\"1", 3 };
+    spec.parent.queue = (struct bytes){ "bull:q", 6 };
+    spec.policy = JOB_POLICY_REMOVE_DEPENDENCY;
+    spec.telemetry.metadata = (struct bytes){ "{\"t\":1}", 7 };
+    spec.telemetry.omit_context = true;
+    spec.extra_opts = (struct bytes){ " { \"a\" : [1, 2] , \"b\":null}", 28 };
+    cr_assert(job_options_print(&spec, &out) == 0);
+    cr_expect_str_eq(buf_text(&out),
+                     "{\"attempts\":0,\"rdof\":true,\"parent\":{\"id\":\"d\\\"1\",\"queue\":"
+                     "\"bull:q\"},\"tm\":\"{\\\"t\\\":1}\",\"omc\":true,\"a\":[1, 2],\"b\":null}");
+    buf_reset(&out);
+    cr_assert(job_parent_print(&spec, &out) == 0);
+    cr_expect_str_eq(buf_text(&out), "{\"id\":\"d\\\"1\",\"queueKey\":\"bull:q\",\"rdof\":true}");
+    buf_reset(&out);
+    spec = JOB_SPEC_INIT;
+    cr_assert(job_parent_print(&spec, &out) == 0);
+    cr_expect(out.len == 0);
+    buf_done(&out);
 }
 
 Test(options, printing_into_a_full_buffer_fails)

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "common/queue/queue.h"
+#include "common/queue/get.h"
 
 Test(queue, names)
 {

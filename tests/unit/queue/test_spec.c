@@ -140,3 +140,130 @@ Test(spec, backoff_and_keep)
     spec.keep_failed = (struct job_keep){ .present = true, .count = 1, .age_s = INFINITY };
     EXPECT_REFUSED(spec, "removeOnFail");
 }
+
+/* ---- relations ---- */
+
+Test(spec, parent)
+{
+    static const struct {
+        const char *id, *queue;
+        bool good;
+    } rows[] = {
+        { "dad", "bull:q", true },     { "1", "a:b:q", true },    { "a:b:c", "{t}:q", true },
+        { "", "bull:q", false },       { "dad", "", false },      { "dad", "bull", false },
+        { "dad", ":q", false },        { "dad", "bull:", false }, { "\xff", "bull:q", false },
+        { "dad", "bull:\xff", false },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct job_spec spec = named();
+        struct error err = { 0 };
+
+        spec.parent = (struct job_parent){ text(rows[i].id), text(rows[i].queue) };
+        cr_expect((job_spec_check(&spec, &err) == 0) == rows[i].good, "row %zu: %s", i, err.text);
+        cr_expect(rows[i].good || strstr(err.text, "the parent's "), "row %zu: %s", i, err.text);
+    }
+}
+
+Test(spec, half_a_parent_and_unknown_policy)
+{
+    struct job_spec spec = named();
+
+    spec.parent.id = text("dad");
+    EXPECT_REFUSED(spec, "the parent's queue is empty");
+    spec = named();
+    spec.parent.queue = text("bull:q");
+    EXPECT_REFUSED(spec, "the parent's id is empty");
+    spec = named();
+    spec.policy = (enum job_policy)5;
+    EXPECT_REFUSED(spec, "failure policy");
+    spec.policy = (enum job_policy) - 1;
+    EXPECT_REFUSED(spec, "failure policy");
+}
+
+Test(spec, deduplication)
+{
+    struct job_spec spec = named();
+    struct error err = { 0 };
+
+    spec.dedup = (struct job_dedup){ .id = text("d"),
+                                     .ttl_ms = 5,
+                                     .extend = true,
+                                     .keep_last_if_active = true,
+                                     .reschedule = true };
+    cr_expect(job_spec_check(&spec, &err) == 0, "%s", err.text);
+    spec.dedup.replace = true;
+    EXPECT_REFUSED(spec, "reschedule and replace");
+    spec.dedup.reschedule = false;
+    spec.dedup.ttl_ms = 0;
+    EXPECT_REFUSED(spec, "extend needs a ttl");
+    spec.dedup.extend = false;
+    cr_expect(job_spec_check(&spec, &err) == 0, "%s", err.text);
+    spec.dedup.ttl_ms = 8640000000000001ULL;
+    EXPECT_REFUSED(spec, "ttl");
+    spec.dedup.ttl_ms = 1;
+    spec.parent = (struct job_parent){ text("dad"), text("bull:q") };
+    EXPECT_REFUSED(spec, "do not go together");
+    spec.parent = (struct job_parent){ { NULL, 0 }, { NULL, 0 } };
+    spec.dedup.id = text("");
+    EXPECT_REFUSED(spec, "deduplication id is empty");
+    spec.dedup.id = text("\xff");
+    EXPECT_REFUSED(spec, "deduplication id");
+    spec.dedup.id.data = NULL;
+    EXPECT_REFUSED(spec, "has no id");
+}
+
+Test(spec, extra_options)
+{
+    static const struct {
+        const char *json, *why; /* NULL: good */
+    } rows[] = {
+        { "{}", NULL },
+        { "{\"mine\":[1,{\"a\":null}],\"Delay\":1}", NULL },
+        { "{\"lone\":\"\\ud800\"}", NULL },
+        { "{\"delay\":1}", "\"delay\"" },
+        { "{\"a\":1,\"d\\u0065lay\":1}", "\"delay\"" },
+        { "{\"parent\":{}}", "\"parent\"" },
+        { "{\"fpof\":true}", "\"fpof\"" },
+        { "{\"de\":1}", "\"de\"" },
+        { "{\"repeat\":{}}", "\"repeat\"" },
+        { "[]", "not a JSON object" },
+        { "1", "not a JSON object" },
+        { "{", "not valid JSON" },
+        { "", "not valid JSON" },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct job_spec spec = named();
+        struct error err = { 0 };
+
+        spec.extra_opts = text(rows[i].json);
+        cr_expect((job_spec_check(&spec, &err) == 0) == !rows[i].why, "%s: %s", rows[i].json,
+                  err.text);
+        cr_expect(!rows[i].why || strstr(err.text, rows[i].why), "%s: %s", rows[i].json, err.text);
+    }
+}
+
+/* A script must be able to read them when the job that runs has ended. */
+Test(spec, extra_options_of_a_kept_job_are_for_redis_too)
+{
+    struct job_spec spec = named();
+    struct error err = { 0 };
+
+    spec.dedup = (struct job_dedup){ .id = text("d"), .keep_last_if_active = true };
+    spec.extra_opts = text("{\"mine\":1}");
+    cr_expect(job_spec_check(&spec, &err) == 0, "%s", err.text);
+    spec.extra_opts = text("{\"lone\":\"\\ud800\"}");
+    EXPECT_REFUSED(spec, "keepLastIfActive");
+}
+
+Test(spec, telemetry)
+{
+    struct job_spec spec = named();
+    struct error err = { 0 };
+
+    spec.telemetry = (struct job_telemetry){ text("{\"traceparent\":\"00-a\"}"), true };
+    cr_expect(job_spec_check(&spec, &err) == 0, "%s", err.text);
+    spec.telemetry.metadata = text("\xff");
+    EXPECT_REFUSED(spec, "telemetry");
+}
