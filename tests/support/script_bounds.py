@@ -167,6 +167,10 @@ local redis = (function(real)
     local function counting(run)
         return function(command, ...)
             local name = string.upper(command)
+            for at = 1, select('#', ...) do
+                local kind = type((select(at, ...)))
+                assert(kind == 'string' or kind == 'number', name .. ': argument ' .. at .. ' is a ' .. kind)
+            end
             local touched = select('#', ...) - 1
             if name == 'DEL' then
                 touched = math.max(touched, freed(...))

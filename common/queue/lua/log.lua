@@ -4,6 +4,8 @@
 -- ARGV  3 id  4 row  5 rows kept, the newest ("" all)
 -- Result  rows now kept, or -1 when the job is gone.
 -- Bounds  three commands. Repeat: appends the row again.
+-- Calls   3
+-- Elements 1
 
 --- include lib/keys.lua
 
