@@ -1,8 +1,9 @@
-/* change.h - changing one job, or up to QUEUE_IDS_MAX named ones: where it is, what it holds, that it
- * is there at all (wire format 8.5 to 8.9). Each call is one transition by one script, but for the
- * removal of large trees. Callbacks run once, later, as in queue.h; what they are handed is borrowed
- * during the call. A job whose keys hold something else than a job refuses its own change only: with
- * the reason (REDIS_REFUSED), or as CHANGE_DAMAGED among many. */
+/* change.h - changing one job, or up to QUEUE_IDS_MAX named ones: where it is, what it holds, that
+ * it is there at all (wire format 8.5 to 8.9). Each call is one transition by one script, but for
+ * the removal of large trees. Callbacks run once, later, as in queue.h; what they are handed is
+ * borrowed during the call. A job whose keys hold something else than a job refuses its own change
+ * only, with the reason (REDIS_REFUSED), or as CHANGE_DAMAGED where each of many has a code. An id
+ * that would be the key of something else ("wait", "meta") is -EINVAL, as is an empty one. */
 #pragma once
 
 #include "common/queue/queue.h"
@@ -14,16 +15,18 @@ enum change_code {
     CHANGE_NOT_THERE = -3,    /* it is not in the state in which this can be done */
     CHANGE_NO_PARENT = -5,    /* its parent is gone */
     CHANGE_OF_SCHEDULER = -8, /* the pending iteration of a job scheduler: remove that instead */
-    CHANGE_LOCKED = -50,      /* somebody works on it, or on a child that it waits for */
+    CHANGE_LOCKED = -50,      /* somebody works on it, or on a child that it waits for (stock: 0) */
     CHANGE_DAMAGED = -100,    /* its keys in Redis hold something else; nothing was changed */
 };
 /* For people: "no such job", …; "ok" for CHANGE_OK. */
 const char *change_code_text(enum change_code code);
 
-#define QUEUE_IDS_MAX 500
+#define QUEUE_IDS_MAX    500
+#define QUEUE_IDS_A_CALL 100 /* about 1 ms of Redis */
 
-/* codes[i] is of ids[i]; NULL and 0 on an outcome other than REDIS_REPLY. Without a reply: call
- * again, a job that was changed before answers CHANGE_NOT_THERE or CHANGE_OK. */
+/* codes[i] is of ids[i]; more than QUEUE_IDS_A_CALL go by several calls of a script. On an outcome
+ * other than REDIS_REPLY only the first `count` were changed for certain, and the next ones
+ * perhaps: call again, a job that was changed before answers CHANGE_NOT_THERE or CHANGE_NO_JOB. */
 typedef void queue_codes_cb(struct queue *queue, const struct call_result *call,
                             const enum change_code *codes, size_t count, void *arg);
 
@@ -95,8 +98,8 @@ MUST_CHECK int queue_remove_job(struct queue *queue, const char *id, bool with_c
 /* Each without its children. */
 MUST_CHECK int queue_remove_jobs(struct queue *queue, const char *const *ids, size_t count,
                                  queue_codes_cb *on_done, void *arg, struct error *err);
-/* Removes the children that a job still waits for, with theirs; those that are locked or have failed
- * stay. Loops over bounded calls. */
+/* Removes the children that a job still waits for, with theirs; those that are locked or have
+ * failed stay. Loops over bounded calls. */
 MUST_CHECK int queue_remove_unprocessed_children(struct queue *queue, const char *id,
                                                  queue_remove_cb *on_done, void *arg,
                                                  struct error *err);
@@ -110,8 +113,7 @@ MUST_CHECK int queue_remove_child_dependency(struct queue *queue, const char *id
 /* The next job with this deduplication id is added, whoever owns the id now. value: 1 when it was
  * owned, else 0. */
 MUST_CHECK int queue_remove_deduplication_key(struct queue *queue, const char *deduplication_id,
-                                              queue_done_cb *on_done, void *arg,
-                                              struct error *err);
+                                              queue_done_cb *on_done, void *arg, struct error *err);
 /* The same, if this job owns its deduplication id. value: 1 when it did, else 0. */
 MUST_CHECK int queue_release_deduplication(struct queue *queue, const char *id,
                                            queue_done_cb *on_done, void *arg, struct error *err);

@@ -266,19 +266,3 @@ MUST_CHECK int queue_wait_marker(struct queue *queue, struct redis *blocking, ui
 /* Puts a popped "work now" marker back (a worker that stops while holding one). */
 MUST_CHECK int queue_return_marker(struct queue *queue, queue_done_cb *on_done, void *arg,
                                    struct error *err);
-
-/* ---- steering (looking: get.h, events.h)
- * ------------------------------------------------------------------------------ */
-
-/* value 0, or -1 when the job is gone. json must be valid JSON (-EINVAL). */
-MUST_CHECK int queue_update_progress(struct queue *queue, const char *id, const char *json,
-                                     size_t json_len, queue_done_cb *on_done, void *arg,
-                                     struct error *err);
-/* value: rows now kept, or -1. keep < 0: all. */
-MUST_CHECK int queue_add_log(struct queue *queue, const char *id, const char *row, size_t row_len,
-                             int64_t keep, queue_done_cb *on_done, void *arg, struct error *err);
-/* Merge, never rename over an existing list (wire format 15). */
-MUST_CHECK int queue_pause(struct queue *queue, queue_done_cb *on_done, void *arg,
-                           struct error *err);
-MUST_CHECK int queue_resume(struct queue *queue, queue_done_cb *on_done, void *arg,
-                            struct error *err);

@@ -19,7 +19,8 @@ MUST_CHECK int queue_set_global_concurrency(struct queue *queue, uint64_t concur
                                             queue_done_cb *on_done, void *arg, struct error *err);
 MUST_CHECK int queue_remove_global_concurrency(struct queue *queue, queue_done_cb *on_done,
                                                void *arg, struct error *err);
-/* At most `max` jobs start in each duration_ms, over all workers. -EINVAL at 0 or above the maximum. */
+/* At most `max` jobs start in each duration_ms, over all workers. -EINVAL at 0 or above the
+ * maximum. */
 MUST_CHECK int queue_set_global_rate_limit(struct queue *queue, uint64_t max, uint64_t duration_ms,
                                            queue_done_cb *on_done, void *arg, struct error *err);
 MUST_CHECK int queue_remove_global_rate_limit(struct queue *queue, queue_done_cb *on_done,
@@ -30,8 +31,8 @@ MUST_CHECK int queue_limit_rate_now(struct queue *queue, uint64_t duration_ms,
 /* The present window of the rate limit ends. value: 1 when there was one, else 0. */
 MUST_CHECK int queue_remove_rate_limit(struct queue *queue, queue_done_cb *on_done, void *arg,
                                        struct error *err);
-/* value: ms until the next job may start; 0 when one may start now. `max`: of the caller's own limiter;
- * 0: the queue's, and without one how long the present window lasts (-2: there is none, -1: it has no
- * end). */
+/* value: ms until the next job may start; 0 when one may start now. `max`: of the caller's own
+ * limiter; 0: the queue's, and without one how long the present window lasts (-2: there is none,
+ * -1: it has no end). */
 MUST_CHECK int queue_get_rate_limit_ttl(struct queue *queue, uint64_t max, queue_done_cb *on_done,
                                         void *arg, struct error *err);

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/units.h"
+#include "common/queue/change.h"
 #include "workers/worker/correlation.h"
 #include "workers/worker/decide.h"
 #include "workers/worker/engine_state.h"

@@ -14,20 +14,19 @@
 local page = redis.call('SCAN', ARGV[3], 'COUNT', ARGV[4])
 local quarantine, removed = private .. 'quarantine:', 0
 
+local function is_owned(deduplication)
+    local owner = redis.pcall('GET', P .. 'de:' .. deduplication)
+    return owner and (type(owner) ~= 'string' or redis.call('EXISTS', P .. owner) == 1)
+end
+
 local function is_litter(key)
     if string.sub(key, 1, #quarantine) == quarantine then
         return true
     elseif string.sub(key, 1, #P) ~= P then
         return false
     end
-    local kind = string.sub(key, #P + 1, #P + 3)
-    if kind == 'de:' then
-        local owner = redis.pcall('GET', key)
-        return type(owner) == 'string' and redis.call('EXISTS', P .. owner) == 0
-    elseif kind == 'dn:' then -- goes with its owner
-        return redis.call('EXISTS', P .. 'de:' .. string.sub(key, #P + 4)) == 0
-    end
-    return false
+    local kind, deduplication = string.match(string.sub(key, #P + 1), '^(d[en]:)(.*)$')
+    return kind ~= nil and not is_owned(deduplication)
 end
 
 for _, key in ipairs(page[2]) do

@@ -6,18 +6,19 @@
 -- ARGV  3 now (ms)  4 what: "remove"; "look": only whether a lock forbids it; "pending": children that were waited for,
 --       of which those that are locked or have failed stay, and of which only pending children go along
 --       5 1: with children, else 0  6 most jobs, all trees of the call together
---       7 the job whose children these are, "" none: of its records they disappear as well; then keys of jobs
--- Result  per key a code and how many jobs are gone: 0 removed; 1 too large for what was left of this call; 2 not looked at, ask
+--       7 the job whose children these are, "" none: of its records they disappear as well; then ids, of children whole
+--       keys
+-- Result  per job a code and how many jobs are gone: 0 removed; 1 too large for what was left of this call; 2 not looked at, ask
 --         again; -1 there was nothing; -8 pending iteration of a scheduler; -50 a lock forbids it, or it stays ("pending")
 -- Bounds  ARGV 6 jobs; looking for one in its queue's lists is linear in their length.
--- Calls   20 + 74 * jobs + 4 * keys; jobs = ARGV[6], keys = ARGV[6]
+-- Calls   20 + 74 * jobs + 4 * named; jobs = ARGV[6], named = 100
 -- Elements waiting; waiting = 1000000
 -- Repeat  always.
 -- Failure a queue whose own keys hold something else refuses the call; see lib/remove.lua.
 
 --- include lib/keys.lua
 local now, what, with_children, most, above = tonumber(ARGV[3]), ARGV[4], ARGV[5] == '1', tonumber(ARGV[6]), ARGV[7]
-local FIRST_KEY = 8
+local FIRST_NAME = 8
 local FITS, LARGE, UNSEEN = 0, 1, 2
 --- include lib/kinds.lua
 --- include lib/place.lua
@@ -32,17 +33,17 @@ local function node(prefix, id)
     return prefix and { key = prefix .. id, id = id, queue = queue_at(prefix), children = {} } or nil
 end
 
--- Of a job that the caller named by its id, which may have colons; and of a child, whose key alone is known.
-local function root_of(key)
-    if above == '' and not pending_only and string.sub(key, 1, #P) == P then
-        return node(P, string.sub(key, #P + 1))
+-- A job of this queue that the caller named by its id, which may have colons; of a child the key alone is known.
+local function root_of(name)
+    if above == '' and not pending_only then
+        return node(P, name)
     end
-    return node(split_key(key))
+    return node(split_key(name))
 end
 
 local KINDS_OF_CHILDREN = {
-    { 'HLEN', ':processed', 'HKEYS' }, { 'HLEN', ':failed', 'HKEYS' }, { 'ZCARD', ':unsuccessful', 'ZRANGE', '0', '-1' },
-    { 'SCARD', ':dependencies', 'SMEMBERS' },
+    { 'HLEN', ':processed', { 'HKEYS' } }, { 'HLEN', ':failed', { 'HKEYS' } },
+    { 'ZCARD', ':unsuccessful', { 'ZRANGE', '0', '-1' } }, { 'SCARD', ':dependencies', { 'SMEMBERS' } },
 }
 
 -- The keys of its children, of all kinds that count, and which of them are pending; nil: more than `room`.
@@ -54,7 +55,10 @@ local function children_of(key, room)
         if type(size) == 'number' and size > room - #keys then
             return nil
         end
-        local list = type(size) == 'number' and size > 0 and redis.call(kind[3], key .. kind[2], kind[4], kind[5]) or {}
+        local list = {}
+        if type(size) == 'number' and size > 0 then
+            list = redis.call(kind[3][1], key .. kind[2], unpack(kind[3], 2))
+        end
         for _, child in ipairs(list) do
             pending[child] = at == 4
             if not known[child] then
@@ -73,7 +77,7 @@ local function stays(child)
             or redis.pcall('ZSCORE', child.queue.prefix .. 'failed', child.id))
 end
 
--- Looks through the tree below root. FITS and how many jobs it has; LARGE, LOCKED; or nil and what is wrong.
+-- Looks through the tree below root. FITS, LARGE or LOCKED, and how many jobs it has met; or nil and what is wrong.
 local function look_through(root, room)
     local nodes, at, seen = { root }, 1, { [root.key] = true }
     while nodes[at] do
@@ -82,14 +86,14 @@ local function look_through(root, room)
         if problem then
             return nil, problem
         elseif here.pending and not pending_only and redis.call('EXISTS', here.key .. ':lock') == 1 then
-            return LOCKED
+            return LOCKED, #nodes
         end
         local keys, pending = {}, {}
         if with_children then
             keys, pending = children_of(here.key, room - #nodes)
         end
         if not keys then
-            return LARGE
+            return LARGE, room
         end
         for _, key in ipairs(keys) do
             local child = not seen[key] and node(split_key(key))
@@ -143,8 +147,8 @@ end
 local room = most
 
 -- Code and count; or nil and what is wrong.
-local function remove_tree(key)
-    local root = root_of(key)
+local function remove_tree(name)
+    local root = root_of(name)
     if not root then
         return NO_JOB, 0
     elseif room <= 0 then
@@ -161,17 +165,14 @@ local function remove_tree(key)
     elseif code == LARGE and room < most then
         room = 0
         return UNSEEN, 0 -- alone it may fit
-    elseif code ~= FITS then
-        room = 0
-        return code, 0
     end
     room = room - nodes
-    if what == 'look' then
-        return OK, 0
+    if code ~= FITS or what == 'look' then
+        return code, 0
     end
     removed = 0
     remove_node(root)
-    forget_record(key)
+    forget_record(root.key)
     return removed > 0 and OK or NO_JOB, removed
 end
 
@@ -180,7 +181,7 @@ if problem then
     return redis.error_reply('WRONGTYPE ' .. problem)
 end
 local result = {}
-for at = FIRST_KEY, #ARGV do
+for at = FIRST_NAME, #ARGV do
     local code, count = remove_tree(ARGV[at])
     if not code then -- nothing of this tree was written
         code, count = DAMAGED, 0

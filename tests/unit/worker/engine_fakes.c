@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/queue/change.h"
 #include "tests/unit/worker/engine_rig.h"
 
 /* ---- fake handler */
