@@ -186,13 +186,13 @@ def _(world):
 
 @case("renew", "the most, half of them without a lock")
 def _(world):
-    jobs = world.ids("active", 1000, first=20001)
+    jobs = world.redis.cmd("LRANGE", P + "active", -1000, -1)
     yield [UUID, 30000, 60000, 1000, *(x for job in jobs for x in (job, f"{UUID}:1", 1)), "host", "h"]
 
 
 @case("outcome", "the most, half of them without a lock")
 def _(world):
-    jobs = world.ids("active", 64, first=20001)
+    jobs = world.redis.cmd("LRANGE", P + "active", -64, -1)
     yield [UUID, 10 ** 9, 64, *(x for job in jobs for x in (job, f"{UUID}:1", 10 ** 6))]
     world.pipe([("DEL", f"{PRIVATE}turn:{UUID}")])
 
@@ -482,6 +482,12 @@ def _(world):
 @case("litter", "a piece")
 def _(world):
     yield ["0", 1000]
+
+
+@case("trim_events", "to few, and to none")
+def _(world):
+    for keep in (JOBS // 2, 0):
+        yield [keep]
 
 
 LAST = ("litter", "obliterate")  # they leave no queue behind

@@ -8,9 +8,9 @@ Each script of common/queue/lua says in its head, one line each:
 
 Calls     most redis.call and redis.pcall of one run of the script, in the worst case.
 Elements  most values that one of them is given (behind its key), gets, or frees: what Redis touches at once. Up to 40, as
-          the fields of one job, count as 1.
+          the fields of one job, count as 1, and so does an approximate XTRIM (at most 100 nodes of the stream).
 Linear    list commands that look through a whole list however long it is, because BullMQ's layout has no index there; no
-          line: none. Only LREM, LPOS and LINSERT may stand here, each with the last part of its key.
+          line: none. Only LREM, LPOS (without MAXLEN) and LINSERT may stand here, each with the last part of its key.
 
 An expression has numbers, names, + - * ( ). The names follow a semicolon, separated by commas: ARGV[i] (a number of
 this call), a number, or a constant in capitals that the script or one of its fragments sets (`local PIECE = 500`).
@@ -131,8 +131,8 @@ class Bounds:
             self.linear.add(f"{command} {key.strip()}")
 
 
-# A `redis` that counts. What is freed is asked before (`extra` counts that). An approximate XTRIM frees whole nodes of
-# 100 entries; UNLINK, EXPIRE and the like leave what is freed to another thread.
+# A `redis` that counts. What is freed is asked before (`extra` counts that). An approximate XTRIM frees at most 100
+# nodes of the stream, and counts as 1; UNLINK, EXPIRE and the like leave what is freed to another thread.
 COUNTING = """
 local counted = { calls = 0, extra = 0, most = 0, worst = '', linear = {} }
 local redis = (function(real)
@@ -145,7 +145,8 @@ local redis = (function(real)
             local card = CARD[real.call('TYPE', key).ok]
             if card then
                 counted.extra = counted.extra + 1
-                sum = sum + real.call(card, key)
+                local size = real.call(card, key)
+                sum = sum + (size > 40 and size or 1)
             else
                 sum = sum + 1
             end
@@ -164,6 +165,14 @@ local redis = (function(real)
         end
         return sum
     end
+    -- An LPOS that says how far it looks.
+    local function looked_at(...)
+        for at = 3, select('#', ...) - 1 do
+            if string.upper((select(at, ...))) == 'MAXLEN' then
+                return tonumber((select(at + 1, ...)))
+            end
+        end
+    end
     local function counting(run)
         return function(command, ...)
             local name = string.upper(command)
@@ -176,13 +185,14 @@ local redis = (function(real)
                 touched = math.max(touched, freed(...))
             end
             counted.calls = counted.calls + 1
-            if name == 'LREM' or name == 'LPOS' or name == 'LINSERT' then
+            local looks_at = name == 'LPOS' and looked_at(...)
+            if looks_at then
+                touched = math.min(looks_at, real.call('LLEN', (...)))
+                counted.extra = counted.extra + 1
+            elseif name == 'LREM' or name == 'LPOS' or name == 'LINSERT' then
                 counted.linear[name .. ' ' .. string.match((...), '[^:]*$')] = true
             end
             local reply = run(command, ...)
-            if name == 'XTRIM' and type(reply) == 'number' then
-                touched = math.max(touched, math.ceil(reply / 100))
-            end
             touched = math.max(touched, size(reply))
             touched = touched > 40 and touched or 1
             if touched > counted.most then

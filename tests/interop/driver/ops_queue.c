@@ -1,6 +1,8 @@
 /* Operations on a queue as a whole, and on jobs that nobody holds. */
 #include <string.h>
 
+#include "common/queue/bulk.h"
+#include "common/queue/settings.h"
 #include "tests/interop/driver/driver.h"
 
 static json_t *op_pause(const json_t *op)
