@@ -43,6 +43,7 @@ struct job_options {
     int64_t stack_trace_limit; /* -1 absent */
     int64_t keep_logs;         /* `kl`; -1 absent */
     bool lifo;
+    bool repeats; /* has a `repeat`: see scheduler.h */
 };
 
 /* Reads stored opts. -EINVAL with the place when it is not a JSON object or a steering member has a

@@ -210,6 +210,8 @@ static int read_member(const struct json_value *key, const struct json_value *va
         return read_limit("stackTraceLimit", value, &out->stack_trace_limit, err);
     if (json_string_is(key, "lifo"))
         return read_lifo(value, out, err);
+    if (json_string_is(key, "repeat"))
+        out->repeats = value->kind == JSON_KIND_OBJECT;
     if (json_string_is(key, "kl")) {
         if (read_limit("kl", value, &out->keep_logs, err) < 0)
             return -EINVAL;

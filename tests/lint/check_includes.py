@@ -9,10 +9,14 @@ ALLOWED = {
     "common/config": ["common/base", "common/config"],
     "common/channel": ["common/base", "common/channel"],
     "common/scoreboard": ["common/base", "common/process", "common/scoreboard"],
+    "common/cron": ["common/base", "common/cron"],
     "common/redis": ["common/base", "common/config", "common/redis"],
-    "common/queue": ["common/base", "common/config", "common/redis", "common/queue"],
+    "common/queue": ["common/base", "common/config", "common/cron", "common/redis", "common/queue"],
+    "common/client": ["common/base", "common/config", "common/redis", "common/queue", "common/client"],
     "supervisor": ["common", "supervisor"],
     "workers": ["common", "workers"],
+    "include": [],  # self-contained: it is installed
+    "docs": [],  # examples, which are built outside of the tree
     "tests": ["common", "supervisor", "workers", "tests"],
 }
 SUPERVISOR_PARTS = ("supervisor/master", "supervisor/cli")

@@ -3,7 +3,7 @@
 --
 -- A job is a table: queue (its own), id, name, data, opts, timestamp, delay, priority (texts), place ("w" wait, "l" wait, runs
 -- next, "d" delayed, "p" prioritized, "c" waiting-children), and for a child parent (as lib/parent.lua has it), parent_text
--- (JSON, with the policy), for a deduplicated one dedup_id.
+-- (JSON, with the policy), for a deduplicated one dedup_id, for an iteration of a job scheduler that scheduler.
 
 local function parent_at(queue_key, id)
     return { id = id, queue_key = queue_key, key = queue_key .. ':' .. id, flags = {}, queue = queue_at(queue_key .. ':') }
@@ -58,6 +58,10 @@ local function store_job(job)
     if job.dedup_id then
         fields[#fields + 1] = 'deid'
         fields[#fields + 1] = job.dedup_id
+    end
+    if job.scheduler then
+        fields[#fields + 1] = 'rjk'
+        fields[#fields + 1] = job.scheduler
     end
     redis.call('HSET', key, unpack(fields))
     tell(job.queue, 'added', 'jobId', job.id, 'name', job.name)
