@@ -192,6 +192,24 @@ const struct log_event log_events_jobs[] = {
       .subject = "A job's log row was dropped",
       .what = "A program reported a log row for a job of queue @QUEUE@ faster than Redis takes "
               "them, or while Redis was away. The row is not in the job's logs." },
+    { .name = "orphans.found",
+      .id = "32f77423925b4c86bf353c3d19fc0d4d",
+      .subject = "Jobs of queue @QUEUE@ are in no state",
+      .what = "Jobs of queue @QUEUE@ are stored, and no list or set of the queue names them; two "
+              "looks at least a minute apart have found them unchanged. Nobody will run them. "
+              "count says how many, ids names the first of them; those that have finished are "
+              "among them.",
+      .remedy = "If stock clients of BullMQ 5 and 6 share the queue, a resume by version 5 does "
+                "this to jobs that version 6 has added to the paused queue: let one version, or "
+                "drover, resume it. `orphans: repair` puts such jobs back; it never puts one back "
+                "that has finished." },
+    { .name = "orphans.repaired",
+      .id = "6163e6bfb7f74f3fbfe821b60dff0ec7",
+      .subject = "Lost jobs of queue @QUEUE@ wait again",
+      .what = "Jobs of queue @QUEUE@ were stored and in no state, unchanged for at least a minute. "
+              "They were put back: they wait, or are delayed or wait for their children as "
+              "before. count says how many, ids names the first of them.",
+      .remedy = "See orphans.found: who loses them will do it again." },
     { .name = "progress.dropped",
       .id = "59e45b56f55eeb16fddd63e235bd98c4",
       .subject = "A progress report was dropped",

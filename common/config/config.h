@@ -27,6 +27,7 @@ enum config_backoff_kind { CONFIG_BACKOFF_NONE, CONFIG_BACKOFF_FIXED, CONFIG_BAC
 enum config_on_lock_lost { CONFIG_LOCK_LOST_STOP, CONFIG_LOCK_LOST_FINISH };
 
 /* What to do with a job whose name has no handler. */
+enum config_orphans { CONFIG_ORPHANS_OFF, CONFIG_ORPHANS_REPORT, CONFIG_ORPHANS_REPAIR };
 enum config_unknown { CONFIG_UNKNOWN_DELAY, CONFIG_UNKNOWN_FAIL };
 
 /* What the log says of single jobs. */
@@ -155,6 +156,7 @@ struct config_queue {
     enum config_on_lock_lost on_lock_lost;
     enum config_log_jobs log_jobs;
     enum config_unknown unknown;
+    enum config_orphans orphans;
     uint64_t unknown_delay_ms;
     bool enforce; /* YAML wins over the job's own options */
     struct config_type

@@ -377,6 +377,18 @@ const struct schema_row schema_rows[] = {
               "completion too, and what programs report of a job; these lines are not limited by "
               "log.burst. Never a job's data or result." },
     { .sections = QUEUE_OPTION,
+      .path = "orphans",
+      .type = SCHEMA_WORD,
+      .words = schema_orphans_words,
+      OF_QUEUE(orphans),
+      .preset = "report",
+      .change = SCHEMA_NEW_WORKERS,
+      .help =
+          "What to do about jobs that are stored and in no state, so that nobody would ever run "
+          "them: a resume by BullMQ 5 after BullMQ 6 has added to the paused queue makes such. "
+          "One worker of a queue goes through the keys of the server, a few at a time and once "
+          "a minute at most; what two looks have found unchanged is an orphan." },
+    { .sections = QUEUE_OPTION,
       .path = "unknown.action",
       .type = SCHEMA_WORD,
       .words = schema_unknown_words,

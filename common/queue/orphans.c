@@ -19,6 +19,7 @@
 #define SCAN_KEYS        500
 #define SETTLE_IDS       50
 #define SETTLE_ELEMENTS  200000 /* of lists that one call of orphan_settle.lua walks through */
+#define HOLD_FACTOR      10
 #define FILTER_HASHES    4
 #define FILTER_BITS_MIN  ((uint64_t)1 << 12)
 #define FILTER_BITS_MAX  ((uint64_t)1 << 25) /* 4 MiB */
@@ -112,6 +113,16 @@ static bool filter_new(struct orphan_look *look)
 
 /* ---- pieces ---- */
 
+/* Between two looks passes ORPHAN_AGE_MS, or HOLD_FACTOR times as long as the look takes: on a
+ * server with many keys it is dear. */
+static uint64_t hold_ms(const struct orphan_look *look)
+{
+    uint64_t now_ms = clock_wall_ms();
+    uint64_t taken_ms = now_ms > look->started_ms ? now_ms - look->started_ms : 0;
+
+    return taken_ms * HOLD_FACTOR > ORPHAN_AGE_MS ? taken_ms * HOLD_FACTOR : ORPHAN_AGE_MS;
+}
+
 static int begin(struct orphan_look *look, size_t more, struct error *err)
 {
     int r = queue_args_begin(look->queue, QUEUE_ARGS_STANDARD + more, err);
@@ -123,7 +134,7 @@ static int begin(struct orphan_look *look, size_t more, struct error *err)
 
 static int send_list(struct orphan_look *look, struct error *err)
 {
-    int r = begin(look, 4, err);
+    int r = begin(look, 5, err);
 
     if (r < 0)
         return r;
@@ -131,13 +142,14 @@ static int send_list(struct orphan_look *look, struct error *err)
     queue_args_add_text(look->queue, lists[look->list]);
     queue_args_add_uint(look->queue, look->list_from);
     queue_args_add_uint(look->queue, PAGE_IDS);
+    queue_args_add_uint(look->queue, hold_ms(look));
     return queue_args_run(look->queue, &queue_script_orphan_lists, QUEUE_KEY_COUNT, on_list, look,
                           err);
 }
 
 static int send_scan(struct orphan_look *look, struct error *err)
 {
-    int r = begin(look, 4, err);
+    int r = begin(look, 5, err);
 
     if (r < 0)
         return r;
@@ -145,6 +157,7 @@ static int send_scan(struct orphan_look *look, struct error *err)
     queue_args_add_text(look->queue, look->cursor);
     queue_args_add_uint(look->queue, SCAN_KEYS);
     queue_args_add_uint(look->queue, look->started_ms);
+    queue_args_add_uint(look->queue, hold_ms(look));
     return queue_args_run(look->queue, &queue_script_orphan_scan, QUEUE_KEY_COUNT, on_scan, look,
                           err);
 }

@@ -32,8 +32,8 @@ struct orphans_result {
 
 struct orphans_spec {
     enum orphan_action action;
-    /* Who looks: one look at a time goes on among those with a token, and ORPHAN_AGE_MS pass
-     * between two. NULL: this look waits for nobody, and nobody for it. */
+    /* Of this look alone: one look at a time goes on among those with a token, and then none for
+     * ORPHAN_AGE_MS, or ten times as long as it took. NULL: it waits for nobody, nobody for it. */
     const char *token;
 };
 

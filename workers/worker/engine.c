@@ -302,6 +302,7 @@ static void arm_timer(struct engine *engine, uint64_t now_ms)
         at_ms = engine_earlier(at_ms, engine->turns.hold_until_ms);
     if (engine->phase == ENGINE_SERVING && engine->redis_ready && !engine->stalled.checking)
         at_ms = engine_earlier(at_ms, engine->stalled.next_ms);
+    at_ms = engine_earlier(at_ms, orphans_watch_next_ms(engine));
     if (engine->phase == ENGINE_DRAINING)
         at_ms = engine_earlier(at_ms, engine->drain_until_ms);
     if (engine->phase == ENGINE_STOPPING) /* the second time is when stop_is_over looks early */
@@ -332,6 +333,7 @@ void engine_step(struct engine *engine)
     turns_step(engine, now_ms);
     waiting_step(engine, now_ms);
     step_stalled(engine, now_ms);
+    orphans_watch_step(engine, now_ms);
     step_phase(engine, now_ms);
     board_show(engine);
     if (engine->phase != ENGINE_ENDED)
@@ -410,6 +412,7 @@ bool engine_is_fenced(const struct engine *engine)
 static void free_engine(struct engine *engine)
 {
     resolve_done(engine);
+    orphans_watch_done(&engine->orphans);
     runs_done(&engine->runs);
     free(engine);
 }
@@ -446,6 +449,7 @@ int engine_new(const struct engine_options *options, struct engine **out_engine,
     turns_init(engine);
     locks_init(engine);
     waiting_init(engine);
+    orphans_watch_init(&engine->orphans);
     /* These cannot fail. */
     (void)uv_idle_init(options->loop, &engine->stepper);
     (void)uv_timer_init(options->loop, &engine->timer);

@@ -16,6 +16,7 @@
 #include "common/base/backoff.h"
 #include "workers/worker/batch.h"
 #include "workers/worker/engine.h"
+#include "workers/worker/orphans_watch.h"
 #include "workers/worker/put_backs.h"
 #include "workers/worker/runs.h"
 
@@ -149,6 +150,7 @@ struct engine {
     struct replicas replicas;
     struct resolve resolve;
     struct stalled stalled;
+    struct orphans_watch orphans;
     struct put_backs put_backs;
     struct tally tally;
     uint64_t next_deadline_ms; /* no run has an earlier one; 0 none has any */

@@ -2,7 +2,8 @@
 -- the gate.
 --
 -- KEYS, ARGV 1-2  see lib/keys.lua
--- ARGV  3 who looks, "" nobody waits for another  4 "wait", "paused" or "active"  5 how many are passed over  6 most ids
+-- ARGV  3 who looks, "" nobody waits for another  4 "wait", "paused" or "active"  5 how many are passed over  6 most ids  7 how long
+--       nobody else looks (ms)
 -- Result  1 0 when another one looks or has just looked (then nothing else), else 1  2 how many ids all three lists have; then
 --         the ids
 -- Bounds  ARGV 6 ids.
@@ -13,7 +14,7 @@
 --- include lib/keys.lua
 --- include lib/orphans.lua
 
-if not keep_gate(ARGV[3]) then
+if not keep_gate(ARGV[3], ARGV[7]) then
     return { 0 }
 end
 local from, most = tonumber(ARGV[5]), tonumber(ARGV[6])

@@ -3,7 +3,7 @@
 --
 -- KEYS, ARGV 1-2  see lib/keys.lua
 -- ARGV  3 who looks, "" nobody waits for another  4 cursor, 0 at first  5 about how many keys are looked at
---       6 only jobs that were added before that (ms)
+--       6 only jobs that were added before that (ms)  7 how long nobody else looks (ms)
 -- Result  1 the next cursor, "0": that was the last piece; "": another one looks  2 jobs looked at; then the ids
 -- Bounds  one SCAN, and 8 commands for each job.
 -- Calls   3 + 8 * keys; keys = ARGV[5]
@@ -39,7 +39,7 @@ local function id_of(key)
 end
 
 local page = redis.call('SCAN', ARGV[4], 'COUNT', ARGV[5])
-if not keep_gate(ARGV[3]) then
+if not keep_gate(ARGV[3], ARGV[7]) then
     return { '' }
 end
 local looked, ids = 0, {}

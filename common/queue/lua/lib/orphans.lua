@@ -1,11 +1,10 @@
 -- Jobs that are in no state (orphans.h): what is remembered of them, and whose turn it is to look. Needs lib/keys.lua.
 
-local GATE_MS = '60000'
 local k_orphans, k_gate = private .. 'orphans', private .. 'orphans-check'
 local ORPHAN_SETS = { 'delayed', 'prioritized', 'waiting-children', 'completed', 'failed' }
 
--- One process at a time looks, and a minute passes between two looks. token "": whoever asks may look. At most 2 commands.
-local function keep_gate(token)
+-- One at a time looks, and then nobody for hold_ms. token "": whoever asks may look. At most 2 commands.
+local function keep_gate(token, hold_ms)
     if token == '' then
         return true
     end
@@ -13,7 +12,7 @@ local function keep_gate(token)
     if holder and holder ~= token then
         return false
     end
-    redis.call('SET', k_gate, token, 'PX', GATE_MS)
+    redis.call('SET', k_gate, token, 'PX', hold_ms)
     return true
 end
 
