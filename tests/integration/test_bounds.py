@@ -111,7 +111,7 @@ def _(world):
 
 def turn(world, settles=(), want=64, alone=0, live=1):
     world.serial += 1
-    return [NOW, UUID, world.serial, 30000, "w", want, live, 1 << 30, 3, alone, len(settles), *(x for s in settles for x in s)]
+    return [NOW, UUID, world.serial, 30000, "w", want, live, 1 << 30, 3, alone, 0, 0, 15, len(settles), *(x for s in settles for x in s)]
 
 
 @case("turn", "settles and fetches the most, ordinary jobs")

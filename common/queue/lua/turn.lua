@@ -34,7 +34,7 @@
 --         then per fetched job its row (lib/job.lua), ats as before this fetch
 -- Bounds  64 settled and 64 fetched jobs; PROMOTE_MAX promoted and LOOK_MAX ids looked at (lib/fetch.lua);
 --         TRIM_MAX removed by each keep rule (lib/keep.lua). An ordinary job costs 3 commands at its end, 4 at its fetch.
--- Calls   60 + 90 * jobs + 24 * trimmed + 60 * promoted + 120 * looked; jobs = ARGV[13], trimmed = TRIM_MAX, promoted = PROMOTE_MAX, looked = LOOK_MAX
+-- Calls   60 + 90 * jobs + 24 * trimmed + 60 * promoted + 120 * looked; jobs = ARGV[16], trimmed = TRIM_MAX, promoted = PROMOTE_MAX, looked = LOOK_MAX
 -- Elements 2000
 -- Linear  LREM active
 -- Repeat  refused: the number of the last executed call is kept for an hour in drover:{tag}:turn:<uuid>,
