@@ -100,6 +100,31 @@ const made = {
   fail: (g) => ({ pick: g.int(1000000), reason: g.of(['boom', 'no luck', 'é "q"']), for_good: g.chance(0.15), fetch: g.chance(0.5) }),
   delay: (g) => ({ pick: g.int(1000000), ms: g.of(DELAYS_MS), fetch: g.chance(0.3) }),
   giveBack: (g) => ({ pick: g.int(1000000) }),
+  moveToWait: (g) => ({ pick: g.int(1000000), ...(g.chance(0.3) ? { ms: 600000 } : {}), fetch: g.chance(0.3) }),
+  waitChildren: (g) => ({ pick: g.int(1000000), fetch: g.chance(0.3) }),
+  promote: (g) => g.pick(g.of(['delayed', 'delayed', 'all'])),
+  retry: (g) => {
+    const from = g.of(['failed', 'failed', 'completed']);
+    return { ...g.pick(g.of([from, from, 'all'])), from, resetMade: g.chance(0.3), resetStarted: g.chance(0.2) };
+  },
+  priority: (g) => ({ ...g.pick(g.of(['waiting', 'prioritized', 'all'])), priority: g.of([0, ...PRIORITIES]), lifo: g.chance(0.3) }),
+  changeDelay: (g) => ({ ...g.pick('delayed'), ms: g.of(DELAYS_MS) }),
+  data: (g) => ({ ...g.pick('all'), value: g.data() }),
+  detach: (g) => g.pick('all'),
+  remove: (g) => ({ ...g.pick(g.of(['all', 'parents'])), children: g.chance(0.5) }),
+  drain: (g) => ({ q: g.queue(), delayed: g.chance(0.4) }),
+  clean: (g) => ({ q: g.queue(), state: g.of(['completed', 'failed', 'wait', 'delayed', 'prioritized', 'active', 'paused']), grace: g.of([0, 0, 1000, 60000]), limit: g.of([1, 2, 100]) }),
+  retryJobs: (g) => ({ q: g.queue(), from: g.of(['failed', 'failed', 'completed']) }),
+  promoteJobs: (g) => ({ q: g.queue() }),
+  concurrency: (g) => ({ q: g.queue(), count: g.of([0, 0, 1, 2, 5]) }),
+  rate: (g) => ({ q: g.queue(), max: g.of([0, 0, 2, 5]), ms: 600000 }),
+  limitNow: (g) => ({ q: g.queue(), ms: 600000 }),
+  scheduler: (g) => ({
+    id: g.of(['s1', 's2', 's:3']), name: g.of(['tick', 'tock']), data: g.of([{}, { n: 1 }]), opts: g.of([{}, { priority: 2 }, { attempts: 2, backoff: { type: 'fixed', delay: 500 } }]),
+    ...(g.chance(0.6) ? { every: g.of([1000, 5000, 60000]) } : { pattern: g.of(['*/5 * * * * *', '0 * * * *', '*/10 * * * *']), tz: g.of(['UTC', 'Europe/Berlin']) }),
+    ...(g.chance(0.2) ? { limit: g.of([1, 3]) } : {}),
+  }),
+  removeScheduler: (g) => ({ id: g.of(['s1', 's2', 's:3']) }),
   renew: (g) => ({ pick: g.int(1000000) }),
   expireLock: (g) => ({ pick: g.int(1000000) }),
   stalled: (g) => ({ q: g.queue(), max: g.of([0, 1, 1]) }),
@@ -116,10 +141,12 @@ const made = {
 export const weights = {
   add: 26, bulk: 6, flow: 5, fetch: 22, complete: 16, fail: 12, delay: 2, giveBack: 2, renew: 2, expireLock: 3, stalled: 4, wake: 3,
   pause: 3, resume: 5, expire: 4, age: 1, progress: 2, log: 2,
+  moveToWait: 2, waitChildren: 3, promote: 2, retry: 3, priority: 3, changeDelay: 2, data: 1, detach: 1, remove: 3, drain: 1, clean: 2,
+  retryJobs: 1, promoteJobs: 1, concurrency: 2, rate: 2, limitNow: 1, scheduler: 3, removeScheduler: 1,
 };
 
 /** `count` operations. */
-export function generate(seed, count, only = Object.keys(weights)) {
+export function generate(seed, count, only = process.env.DROVER_DIFF_ONLY?.split(',') ?? Object.keys(weights)) {
   const g = new Generator(seed);
   const bag = only.flatMap((name) => Array(weights[name]).fill(name));
   return Array.from({ length: count }, () => {

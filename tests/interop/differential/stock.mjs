@@ -36,7 +36,7 @@ for (const name of names) {
   for (const letter of WORKERS) {
     const worker = new Worker(name, null, {
       connection: redis, prefix, autorun: false, lockDuration: LOCK_MS, maxStalledCount: 1,
-      ...(letter === 'A' ? { name: 'A' } : {}),
+      metrics: { maxDataPoints: 5 }, ...(letter === 'A' ? { name: 'A' } : { limiter: { max: 3, duration: 600000 } }),
     });
     quiet(worker);
     workers.set(`${name}/${letter}`, worker);
@@ -172,14 +172,15 @@ async function next(result, q, worker, token) {
   return worker.nextJobFromJobData(data, id, token);
 }
 
-async function settle(op, run, metIn) {
+async function settle(op, run, metIn, codeFrom = () => 0) {
   const one = pickHeld(op);
   if (!one) return none;
   const { q, worker, job, token } = one;
-  const [code, result] = await coded(run(job, token));
+  const [refusal, result] = await coded(run(job, token));
+  const code = refusal || codeFrom(result);
   const answer = { code };
   if (metIn) meet(metIn(job, code), q, job.id);
-  if (code !== -4 && code !== -9) held.splice(held.indexOf(one), 1);
+  if (code !== -4 && code !== -9 && code !== 1) held.splice(held.indexOf(one), 1);
   // Where stock has no fetch with this move, its worker fetches next; so it does when the move was refused.
   if (op.fetch) {
     const fetched = code === 0 && Array.isArray(result) ? await next(result, q, worker, token)
@@ -214,6 +215,19 @@ async function delay(op) {
 async function giveBack(op) {
   settle.fetches = false;
   return settle(op, (job, token) => job.moveToWait(token));
+}
+
+async function moveToWait(op) {
+  settle.fetches = Boolean(op.ms); // limited now: the worker sleeps
+  return settle(op, async (job, token) => {
+    if (op.ms && (await redis.get(keyOf(job.queue.name, `${job.id}:lock`))) === token) await queues.get(job.queue.name).rateLimit(op.ms);
+    return job.moveToWait(token);
+  });
+}
+
+async function waitChildren(op) {
+  settle.fetches = false;
+  return settle(op, async (job, token) => ((await job.moveToWaitingChildren(token)) ? 0 : 1), null, (result) => result);
 }
 
 async function renew(op) {
@@ -260,7 +274,60 @@ async function ofJob(op, run) {
   return { id: picked.id, code: code || (typeof result === 'number' ? result : 0) };
 }
 
+/** How many were cleaned; drover's driver answers the same. */
+async function clean(op) {
+  const ids = await queues.get(queueOf(op)).clean(op.grace, op.limit, op.state);
+  return { done: ids.length };
+}
+
+async function remove(op) {
+  const picked = pickOf(op);
+  if (!picked) return none;
+  const [code, result] = await coded(queues.get(picked.q).remove(picked.id, { removeChildren: Boolean(op.children) }));
+  return { id: picked.id, code: code || result };
+}
+
+async function scheduler(op) {
+  const { id, every, pattern, tz, limit, name, data, opts } = op;
+  const repeat = { ...(every ? { every } : { pattern, tz }), ...(limit === undefined ? {} : { limit }) };
+  try {
+    const job = await queues.get(names[0]).upsertJobScheduler(id, repeat, { name, data, opts });
+    if (!job) return {};
+    meet('all', names[0], job.id);
+    return { job: job.id };
+  } catch (error) {
+    if (/job ID already exists/.test(error.message)) return { code: -10 };
+    if (/time slots already have jobs/.test(error.message)) return { code: -11 };
+    throw error;
+  }
+}
+
 const operations = {
+  moveToWait, waitChildren, clean, remove, scheduler,
+  promote: (op) => ofJob(op, async (job) => { await job.promote(); return 0; }),
+  retry: (op) => ofJob(op, async (job) => {
+    await job.retry(op.from, { resetAttemptsMade: Boolean(op.resetMade), resetAttemptsStarted: Boolean(op.resetStarted) });
+    return 0;
+  }),
+  priority: (op) => ofJob(op, async (job) => { await job.changePriority({ priority: op.priority, lifo: Boolean(op.lifo) }); return 0; }),
+  changeDelay: (op) => ofJob(op, async (job) => { await job.changeDelay(op.ms); return 0; }),
+  data: (op) => ofJob(op, async (job) => { await job.updateData(op.value); return 0; }),
+  detach: (op) => ofJob(op, async (job) => ((await job.removeChildDependency()) ? 0 : -3)),
+  async drain(op) { await queues.get(queueOf(op)).drain(Boolean(op.delayed)); return {}; },
+  async retryJobs(op) { await queues.get(queueOf(op)).retryJobs({ state: op.from, timestamp: now }); return {}; },
+  async promoteJobs(op) { await queues.get(queueOf(op)).promoteJobs(); return {}; },
+  async concurrency(op) {
+    const queue = queues.get(queueOf(op));
+    await (op.count ? queue.setGlobalConcurrency(op.count) : queue.removeGlobalConcurrency());
+    return { code: 0 };
+  },
+  async rate(op) {
+    const queue = queues.get(queueOf(op));
+    await (op.max ? queue.setGlobalRateLimit(op.max, op.ms) : queue.removeGlobalRateLimit());
+    return { code: 0 };
+  },
+  async limitNow(op) { await queues.get(queueOf(op)).rateLimit(op.ms); return { code: 0 }; },
+  async removeScheduler(op) { return { code: (await queues.get(names[0]).removeJobScheduler(op.id)) ? 1 : 0 }; },
   add, bulk, flow, fetch, complete, fail, delay, giveBack, renew, expireLock, stalled, wake,
   async reset() {
     lists = {};

@@ -98,7 +98,8 @@ struct op_row {
     op_fn *run;
 };
 
-extern const struct op_row ops_add[], ops_work[], ops_queue[]; /* each ends with a NULL name */
+extern const struct op_row ops_add[], ops_work[], ops_queue[],
+    ops_change[]; /* each ends with a NULL name */
 
 json_t *answer_none(void);
 /* Adds the id of the job that was picked. */

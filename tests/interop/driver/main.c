@@ -130,8 +130,11 @@ static void open_queue(const char *name)
         (void)snprintf(fetcher->uuid, sizeof(fetcher->uuid), "worker-%c", (char)('A' + i));
         (void)snprintf(queue->worker_names[i], sizeof(queue->worker_names[i]), "%c",
                        (char)('A' + i));
-        if (i == 0) /* worker A has a name, the others have none */
+        fetcher->metrics_points = 5;
+        if (i == 0) /* worker A has a name, the others a limiter */
             fetcher->worker_name = queue->worker_names[i];
+        else
+            fetcher->limiter = (struct limiter){ .max = 3, .duration_ms = 600000 };
     }
 }
 
@@ -181,7 +184,7 @@ static const struct op_row ops_own[] = {
     { "patch", op_patch },
     { NULL, NULL },
 };
-static const struct op_row *const tables[] = { ops_own, ops_add, ops_work, ops_queue };
+static const struct op_row *const tables[] = { ops_own, ops_add, ops_work, ops_queue, ops_change };
 
 static struct {
     bool told;

@@ -1,12 +1,39 @@
 /* Operations of workers: fetching, settling, owning, and what time does to a lock. */
 #include <string.h>
 
+#include "common/queue/scheduler.h"
 #include "tests/interop/driver/driver.h"
 
 static struct {
     struct world_queue *queue;
     json_t *answer;
+    size_t fetched;
 } turning;
+
+static void on_continued(struct queue *queue, const struct call_result *call,
+                         const struct scheduler_continued *result, void *arg)
+{
+    (void)queue;
+    (void)result;
+    (void)arg;
+    if (call->outcome != REDIS_REPLY)
+        die("continue a scheduler: %s", call->why);
+}
+
+/* A worker makes the next iteration of what it has just fetched, before it runs it. */
+static void continue_schedulers(struct world_queue *queue, size_t fetched)
+{
+    struct error err;
+
+    for (size_t i = world.held_count - fetched; i < world.held_count; i++) {
+        const struct job *job = world.held[i].job;
+
+        if (job_is_iteration(job) &&
+            queue_continue_scheduler(queue->queue, job, on_continued, NULL, &err) < 0)
+            die("continue a scheduler: %s", err.text);
+        connection_run();
+    }
+}
 
 static void on_turned(struct queue *queue, const struct call_result *call,
                       const struct settle_result *results, size_t results_count, struct job **jobs,
@@ -25,6 +52,7 @@ static void on_turned(struct queue *queue, const struct call_result *call,
         (void)json_array_append_new(ids, json_stringn(jobs[i]->id.data, jobs[i]->id.len));
         world_hold(turning.queue, jobs[i]);
     }
+    turning.fetched = jobs_count;
     if (jobs_count > 0)
         (void)json_object_set(turning.answer, "ids", ids);
     if (jobs_count == 0 && state->limit_ms > 0)
@@ -41,11 +69,13 @@ static json_t *turn(struct world_queue *queue, size_t worker, const struct settl
 
     turning.queue = queue;
     turning.answer = NULL;
+    turning.fetched = 0;
     if (queue_turn(queue->queue, fetcher, settle, settle ? 1 : 0, &want, on_turned, NULL, &err) < 0)
         die("turn: %s", err.text);
     connection_run();
     if (!turning.answer)
         die("the callback of a turn did not run");
+    continue_schedulers(queue, turning.fetched);
     return turning.answer;
 }
 
@@ -75,7 +105,8 @@ static bool is_over(const json_t *answer)
 {
     json_int_t code = json_integer_value(json_object_get(answer, "code"));
 
-    return code != SETTLE_CHILDREN_PENDING && code != SETTLE_CHILDREN_FAILED;
+    return code != SETTLE_CHILDREN_PENDING && code != SETTLE_CHILDREN_FAILED &&
+           code != SETTLE_NO_CHILDREN;
 }
 
 static json_t *settle_with(const json_t *op, struct held *held, struct settle *settle,
@@ -173,6 +204,23 @@ static json_t *op_give_back(const json_t *op)
     return held ? settle_with(op, held, &settle, NULL) : answer_none();
 }
 
+/* moveToWait; with `ms` the rate limit is used up first. */
+static json_t *op_move_to_wait(const json_t *op)
+{
+    struct held *held = world_pick_held(op);
+    struct settle settle = { .kind = SETTLE_WAIT, .delay_ms = op_uint(op, "ms") };
+
+    return held ? settle_with(op, held, &settle, NULL) : answer_none();
+}
+
+static json_t *op_wait_children(const json_t *op)
+{
+    struct held *held = world_pick_held(op);
+    struct settle settle = { .kind = SETTLE_WAIT_CHILDREN };
+
+    return held ? settle_with(op, held, &settle, NULL) : answer_none();
+}
+
 /* ---- owning */
 
 static void on_renewed(struct queue *queue, const struct call_result *call,
@@ -243,6 +291,8 @@ const struct op_row ops_work[] = {
     { "delay", op_delay },
     { "giveBack", op_give_back },
     { "renew", op_renew },
+    { "moveToWait", op_move_to_wait },
+    { "waitChildren", op_wait_children },
     { "expireLock", op_expire_lock },
     { "stalled", op_stalled },
     { "wake", op_wake },
