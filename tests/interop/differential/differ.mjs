@@ -5,7 +5,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as readline from 'node:readline';
 import { build, here } from '../rig.mjs';
-import { normalise } from './differences.mjs';
+import { leftOut, normalise } from './differences.mjs';
 
 export const QUEUES = ['q', 'p'];
 const PREFIXES = { stock: 'dfs', drover: 'dfd' };
@@ -158,6 +158,12 @@ export class Differ {
   /** Breaks a rule of drover's on purpose. */
   async patch(mutation) {
     await this.drover.run([{ op: 'patch', ...mutation }]);
+  }
+
+  /** The operations of a sequence that are compared with this major. */
+  comparable(ops) {
+    const without = leftOut(this.major);
+    return ops.filter((op) => !without(op));
   }
 
   /** null, or what differs: {at: operations done, lines}. */

@@ -4,6 +4,13 @@
 
 const lists = ['wait', 'paused'];
 
+/** Replaces events: change(name, fields) gives another one, or null to leave it. */
+function eachEvent(dump, change) {
+  for (const [key, row] of Object.entries(dump)) {
+    if (key.endsWith(':events')) row.value = row.value.map((entry) => change(...entry) ?? entry);
+  }
+}
+
 function waitingKey(key) {
   const [, q, rest] = key.match(/^([^:]+):(.*)$/) ?? [];
   return lists.includes(rest) ? [q, rest] : null;
@@ -33,6 +40,54 @@ export const differences = [
         const value = found[1] === 'wait' ? [...dump[key].value, ...before] : [...before, ...dump[key].value];
         dump[joined] = { type: 'list', ttl: null, value };
         delete dump[key];
+      }
+      eachEvent(dump, (name, fields) => (name === 'removed' ? [name, fields.map(([field, text]) => [field, field === 'prev' && text === 'paused' ? 'wait' : text])] : null));
+    },
+  },
+  {
+    name: 'nrjid',
+    majors: [6],
+    why: 'stock 6 no longer notes in an iteration which one follows it; 5 does, and people look for it',
+    apply(dump) {
+      for (const row of Object.values(dump)) {
+        if (row.type === 'hash') delete row.value.nrjid;
+      }
+    },
+  },
+  {
+    name: 'retry and parents in 5',
+    majors: [5],
+    why: 'retry by priority and with what the parent knows, as stock 6 does',
+    without: (op) => op.op === 'retry' || op.op === 'retryJobs',
+    apply() {},
+  },
+  {
+    name: 'promoting many',
+    majors: [5, 6],
+    why: 'stock puts them all into `wait`, also those with a priority, and leaves the delay in the hash',
+    without: (op) => op.op === 'promoteJobs',
+    apply() {},
+  },
+  {
+    name: 'drain beside schedulers',
+    majors: [5, 6],
+    why: 'stock removes by place in the list and so loses pending iterations; the operation `drain` of both sides leaves a queue with schedulers alone',
+    apply() {},
+  },
+  {
+    name: 'clean of a paused queue',
+    majors: [6],
+    why: 'the jobs lie in `paused`, see above',
+    without: (op) => op.op === 'clean' && (op.state === 'wait' || op.state === 'paused'),
+    apply() {},
+  },
+  {
+    name: 'drained of a paused queue',
+    majors: [6],
+    why: 'for stock 6 a paused queue that holds jobs is not drained, for stock 5 it is; drover follows 5, as the jobs lie in `paused`',
+    apply(dump) {
+      for (const [key, row] of Object.entries(dump)) {
+        if (key.endsWith(':events')) row.value = row.value.filter(([name]) => name !== 'drained');
       }
     },
   },
@@ -76,6 +131,22 @@ export const differences = [
     },
   },
   {
+    name: 'order of removed children',
+    majors: [5, 6],
+    why: 'the children of one job are a set',
+    apply(dump) {
+      for (const [key, row] of Object.entries(dump)) {
+        if (!key.endsWith(':events')) continue;
+        for (let from = 0; from < row.value.length; from++) {
+          let to = from;
+          while (row.value[to]?.[0] === 'removed') to++;
+          if (to > from + 1) row.value.splice(from, to - from, ...row.value.slice(from, to).sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)));
+          from = Math.max(from, to - 1);
+        }
+      }
+    },
+  },
+  {
     name: 'marker',
     majors: [5, 6],
     why: 'stock sets "0" after each fetch, also when nothing is left (wire format 14.2 allows to skip that), and never when room was made in a full queue; drover tells the due time by "0" alone when there is work as well',
@@ -111,4 +182,10 @@ export function normalise(stock, drover, major) {
     row.apply(drover);
   }
   return lines;
+}
+
+/** Which operations are not compared with this major. */
+export function leftOut(major) {
+  const rows = differences.filter((row) => row.majors.includes(major) && row.without);
+  return (op) => rows.some((row) => row.without(op));
 }

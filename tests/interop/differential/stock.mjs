@@ -136,8 +136,6 @@ function hold(answer, q, worker, job, token) {
   if (job?.id) {
     held.push({ q, worker, job, token });
     answer.ids = [job.id];
-  } else if (worker.limitUntil > now) {
-    answer.limited = true;
   }
   worker.limitUntil = 0;
   return answer;
@@ -274,10 +272,9 @@ async function ofJob(op, run) {
   return { id: picked.id, code: code || (typeof result === 'number' ? result : 0) };
 }
 
-/** How many were cleaned; drover's driver answers the same. */
 async function clean(op) {
-  const ids = await queues.get(queueOf(op)).clean(op.grace, op.limit, op.state);
-  return { done: ids.length };
+  await queues.get(queueOf(op)).clean(op.grace, op.limit, op.state);
+  return {};
 }
 
 async function remove(op) {
@@ -312,8 +309,16 @@ const operations = {
   priority: (op) => ofJob(op, async (job) => { await job.changePriority({ priority: op.priority, lifo: Boolean(op.lifo) }); return 0; }),
   changeDelay: (op) => ofJob(op, async (job) => { await job.changeDelay(op.ms); return 0; }),
   data: (op) => ofJob(op, async (job) => { await job.updateData(op.value); return 0; }),
-  detach: (op) => ofJob(op, async (job) => ((await job.removeChildDependency()) ? 0 : -3)),
-  async drain(op) { await queues.get(queueOf(op)).drain(Boolean(op.delayed)); return {}; },
+  // -5 is for a parent that is gone, or that never was.
+  async detach(op) {
+    const answer = await ofJob(op, async (job) => ((await job.removeChildDependency()) ? 0 : -3));
+    return answer.code === -5 ? { ...answer, code: -3 } : answer;
+  },
+  async drain(op) {
+    if (await redis.exists(keyOf(queueOf(op), 'repeat'))) return none;
+    await queues.get(queueOf(op)).drain(Boolean(op.delayed));
+    return {};
+  },
   async retryJobs(op) { await queues.get(queueOf(op)).retryJobs({ state: op.from, timestamp: now }); return {}; },
   async promoteJobs(op) { await queues.get(queueOf(op)).promoteJobs(); return {}; },
   async concurrency(op) {

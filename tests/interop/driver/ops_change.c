@@ -96,9 +96,14 @@ static json_t *op_data(const json_t *op)
     return change(op, data);
 }
 
+/* Stock does not tell a job that never had a parent from one whose parent is gone. */
 static json_t *op_detach(const json_t *op)
 {
-    return change(op, detach);
+    json_t *answer = change(op, detach);
+
+    if (json_integer_value(json_object_get(answer, "code")) == CHANGE_NO_PARENT)
+        (void)json_object_set_new(answer, "code", json_integer(CHANGE_NOT_THERE));
+    return answer;
 }
 
 static void on_removed(struct queue *queue, const struct call_result *call,
@@ -137,38 +142,36 @@ static void on_bulk(struct queue *queue, const struct call_result *call,
                     const struct bulk_result *result, void *arg)
 {
     (void)queue;
+    (void)result;
+    (void)arg;
     if (call->outcome != REDIS_REPLY)
         die("bulk: %s", call->why);
-    *(uint64_t *)arg = result->done;
 }
-
-static uint64_t done; /* by the bulk work that runs */
 
 static struct bulk_run bulk_run(const json_t *op)
 {
-    done = 0;
-    return (struct bulk_run){ .limit = op_uint(op, "limit"), .on_done = on_bulk, .arg = &done };
+    return (struct bulk_run){ .limit = op_uint(op, "limit"), .on_done = on_bulk };
 }
 
+/* Stock does not tell how many, or not those that went along. */
 static json_t *finish_bulk(int sent, const struct error *err)
 {
     if (sent < 0)
         die("bulk: %s", err->text);
     connection_run();
-    return json_pack("{s:I}", "done", (json_int_t)done);
+    return json_object();
 }
 
 static json_t *op_drain(const json_t *op)
 {
     struct bulk_run run = bulk_run(op);
     struct error err;
-    json_t *answer =
-        finish_bulk(queue_drain(world_queue(op)->queue,
-                                json_is_true(json_object_get(op, "delayed")), &run, &err),
-                    &err);
 
-    json_decref(answer); /* stock does not tell how many */
-    return json_object();
+    if (connection_tell("EXISTS %srepeat", queue_key_prefix(world_queue(op)->queue)) == 1)
+        return answer_none(); /* stock loses iterations here */
+    return finish_bulk(queue_drain(world_queue(op)->queue,
+                                   json_is_true(json_object_get(op, "delayed")), &run, &err),
+                       &err);
 }
 
 static json_t *op_clean(const json_t *op)
@@ -188,8 +191,7 @@ static json_t *op_retry_jobs(const json_t *op)
     struct bulk_run run = bulk_run(op);
     struct error err;
 
-    json_decref(finish_bulk(queue_retry_jobs(world_queue(op)->queue, &spec, 0, &run, &err), &err));
-    return json_object();
+    return finish_bulk(queue_retry_jobs(world_queue(op)->queue, &spec, 0, &run, &err), &err);
 }
 
 static json_t *op_promote_jobs(const json_t *op)
@@ -197,8 +199,7 @@ static json_t *op_promote_jobs(const json_t *op)
     struct bulk_run run = bulk_run(op);
     struct error err;
 
-    json_decref(finish_bulk(queue_promote_jobs(world_queue(op)->queue, &run, &err), &err));
-    return json_object();
+    return finish_bulk(queue_promote_jobs(world_queue(op)->queue, &run, &err), &err);
 }
 
 /* ---- the queue */

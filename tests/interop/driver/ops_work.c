@@ -42,6 +42,7 @@ static void on_turned(struct queue *queue, const struct call_result *call,
     json_t *ids = json_array();
 
     (void)queue;
+    (void)state;
     (void)arg;
     if (call->outcome != REDIS_REPLY)
         die("turn: %s", call->why);
@@ -55,8 +56,6 @@ static void on_turned(struct queue *queue, const struct call_result *call,
     turning.fetched = jobs_count;
     if (jobs_count > 0)
         (void)json_object_set(turning.answer, "ids", ids);
-    if (jobs_count == 0 && state->limit_ms > 0)
-        (void)json_object_set_new(turning.answer, "limited", json_true());
     json_decref(ids);
 }
 
