@@ -490,9 +490,6 @@ if want > 0 then
         promote()
     end
     fetch()
-    if #taken < want and waiting == 0 and prioritized == 0 and not own.paused and limited == 0 then
-        redis.call('DEL', k_pc)
-    end
 else
     waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
 end
@@ -501,6 +498,9 @@ end
 
 local active = redis.call('LLEN', k_active)
 local maxed = own.concurrency ~= nil and active >= own.concurrency
+if #taken < want and waiting == 0 and prioritized == 0 and not own.paused and not maxed and limited == 0 then
+    redis.call('DEL', k_pc) -- priorities count anew (4.1)
+end
 if count > 0 or head[2] then
     head = redis.call('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
 end

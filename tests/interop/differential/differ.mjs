@@ -173,7 +173,7 @@ export class Differ {
       for (const q of QUEUES) await this.rig.redis.hset(`${prefix}:${q}:meta`, 'opts.maxLenEvents', '10000');
     }
     const both = [this.stock, this.drover];
-    await Promise.all(both.map((side) => side.run([{ op: 'reset' }])));
+    await Promise.all(both.map((side) => side.run([{ op: 'reset', major: this.major }])));
     for (let at = 0; at < ops.length; at += each) {
       const batch = ops.slice(at, at + each);
       const [a, b] = await Promise.all(both.map((side) => side.run(batch)));

@@ -55,10 +55,30 @@ export const differences = [
     },
   },
   {
-    name: 'retry and parents in 5',
+    name: 'retry in 5',
     majors: [5],
-    why: 'retry by priority and with what the parent knows, as stock 6 does',
-    without: (op) => op.op === 'retry' || op.op === 'retryJobs',
+    why: 'stock 5 ignores the priority, drover follows 6',
+    without: (op) => op.op === 'retry',
+    apply() {},
+  },
+  {
+    name: 'retrying many',
+    majors: [5, 6],
+    why: 'stock puts them all into `wait`, also those with a priority',
+    without: (op) => op.op === 'retryJobs',
+    apply() {},
+  },
+  {
+    name: 'limits in 5',
+    majors: [5],
+    why: 'stock 5 also counts jobs that only carry their failure with them; the workers have a limiter beside 6 only',
+    without: (op) => op.op === 'rate',
+    apply() {},
+  },
+  {
+    name: 'scheduler of a paused queue',
+    majors: [6],
+    why: 'stock 6 looks for the pending job in `paused`, where it does not put it; the operation `scheduler` of both sides leaves a paused queue alone',
     apply() {},
   },
   {
@@ -69,9 +89,9 @@ export const differences = [
     apply() {},
   },
   {
-    name: 'drain beside schedulers',
+    name: 'drain and clean beside schedulers and flows',
     majors: [5, 6],
-    why: 'stock removes by place in the list and so loses pending iterations; the operation `drain` of both sides leaves a queue with schedulers alone',
+    why: 'stock removes by place in the list and so loses pending iterations of schedulers, and parents that are released follow each other in another order; and 5 leaves the deduplication of a parent that goes along; the operations `drain` and `clean` of both sides do nothing beside those',
     apply() {},
   },
   {
@@ -120,12 +140,12 @@ export const differences = [
   {
     name: 'event of a released parent',
     majors: [5, 6],
-    why: 'finished jobs that are not kept are removed once at the end of a call, so a parent that waited for such a one is told of after the job that finished',
+    why: 'finished jobs that are not kept are removed once at the end of a call, so a parent that waited for such a one is told of after the job that finished; and the order of a tree that is removed is that of sets',
     apply(dump) {
       for (const [key, row] of Object.entries(dump)) {
         if (!key.endsWith(':events')) continue;
         const released = (entry) => entry[0] === 'waiting' && entry[1].some(([name, text]) => name === 'prev' && text === 'waiting-children');
-        dump[`${key} (released)`] = { ...row, value: row.value.filter(released) };
+        dump[`${key} (released)`] = { ...row, value: row.value.filter(released).map((entry) => JSON.stringify(entry)).sort() };
         row.value = row.value.filter((entry) => !released(entry));
       }
     },
@@ -145,6 +165,18 @@ export const differences = [
         }
       }
     },
+  },
+  {
+    name: 'clean with a limit',
+    majors: [5, 6],
+    why: 'stock looks at no more ids than it may remove and so leaves old ones; the operation `clean` has no limit that counts',
+    apply() {},
+  },
+  {
+    name: 'refused retry',
+    majors: [5, 6],
+    why: 'stock promotes due jobs before it looks at the lock; the operation `fail` of both sides leaves a job alone that would be retried at once and has no lock',
+    apply() {},
   },
   {
     name: 'marker',

@@ -36,7 +36,7 @@ for (const name of names) {
   for (const letter of WORKERS) {
     const worker = new Worker(name, null, {
       connection: redis, prefix, autorun: false, lockDuration: LOCK_MS, maxStalledCount: 1,
-      metrics: { maxDataPoints: 5 }, ...(letter === 'A' ? { name: 'A' } : { limiter: { max: 3, duration: 600000 } }),
+      metrics: { maxDataPoints: 5 }, ...(letter === 'A' ? { name: 'A' } : major === '6' ? { limiter: { max: 3, duration: 600000 } } : {}),
     });
     quiet(worker);
     workers.set(`${name}/${letter}`, worker);
@@ -179,6 +179,7 @@ async function settle(op, run, metIn, codeFrom = () => 0) {
   const answer = { code };
   if (metIn) meet(metIn(job, code), q, job.id);
   if (code !== -4 && code !== -9 && code !== 1) held.splice(held.indexOf(one), 1);
+  if (op.ms && op.op === 'moveToWait') return answer; // limited: it sleeps
   // Where stock has no fetch with this move, its worker fetches next; so it does when the move was refused.
   if (op.fetch) {
     const fetched = code === 0 && Array.isArray(result) ? await next(result, q, worker, token)
@@ -201,6 +202,7 @@ async function fail(op) {
   const [retry, delay] = await one.job.shouldRetryJob(error);
   const kind = !retry ? 'failed' : delay > 0 ? 'later' : 'retried';
   settle.fetches = kind !== 'retried';
+  if (kind === 'retried' && !(await redis.exists(keyOf(one.q, `${one.job.id}:lock`)))) return none;
   const answer = await settle(op, (job, token) => job.moveToFailed(error, token, Boolean(op.fetch)), kind === 'failed' ? () => 'failed' : null);
   return { ...answer, kind };
 }
@@ -216,7 +218,7 @@ async function giveBack(op) {
 }
 
 async function moveToWait(op) {
-  settle.fetches = Boolean(op.ms); // limited now: the worker sleeps
+  settle.fetches = false;
   return settle(op, async (job, token) => {
     if (op.ms && (await redis.get(keyOf(job.queue.name, `${job.id}:lock`))) === token) await queues.get(job.queue.name).rateLimit(op.ms);
     return job.moveToWait(token);
@@ -272,7 +274,15 @@ async function ofJob(op, run) {
   return { id: picked.id, code: code || (typeof result === 'number' ? result : 0) };
 }
 
+async function hasKeys(pattern) {
+  for (const q of names) {
+    if ((await redis.keys(keyOf(q, pattern))).length) return true;
+  }
+  return false;
+}
+
 async function clean(op) {
+  if (await hasKeys('*:dependencies')) return none;
   await queues.get(queueOf(op)).clean(op.grace, op.limit, op.state);
   return {};
 }
@@ -285,6 +295,7 @@ async function remove(op) {
 }
 
 async function scheduler(op) {
+  if (major === '6' && (await redis.hexists(keyOf(names[0], 'meta'), 'paused'))) return none;
   const { id, every, pattern, tz, limit, name, data, opts } = op;
   const repeat = { ...(every ? { every } : { pattern, tz }), ...(limit === undefined ? {} : { limit }) };
   try {
@@ -315,7 +326,7 @@ const operations = {
     return answer.code === -5 ? { ...answer, code: -3 } : answer;
   },
   async drain(op) {
-    if (await redis.exists(keyOf(queueOf(op), 'repeat'))) return none;
+    if ((await hasKeys('repeat')) || (await hasKeys('*:dependencies'))) return none;
     await queues.get(queueOf(op)).drain(Boolean(op.delayed));
     return {};
   },

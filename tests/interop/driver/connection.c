@@ -184,7 +184,7 @@ long long connection_tell(const char *format, ...)
     free(line);
     if (!reply || reply->type == REDIS_REPLY_ERROR)
         die("Redis: %s", reply ? reply->str : redis_link.context->errstr);
-    number = reply->integer;
+    number = reply->type == REDIS_REPLY_ARRAY ? (long long)reply->elements : reply->integer;
     freeReplyObject(reply);
     return number;
 }

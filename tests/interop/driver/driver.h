@@ -49,6 +49,7 @@ struct world_queue {
 
 struct world {
     char *prefix;
+    uint64_t major; /* of the stock side: 5 or 6 */
     struct world_queue queues[QUEUES_MAX];
     size_t queues_count;
     struct list lists[LISTS_MAX];
@@ -81,7 +82,7 @@ struct redis *connection_redis(void);
 /* Runs all callbacks, as the loop would. */
 void connection_run(void);
 /* A command, its words separated by blanks, that is none of drover's: what time or a test does to
- * keys. Returns the number that it answers. */
+ * keys. Returns the number that it answers, or how many elements. */
 long long __attribute__((format(printf, 1, 2))) connection_tell(const char *format, ...);
 /* Breaks a rule on purpose: from now on `from` (which must be there) is `to` in that script. */
 void connection_patch(const char *script, const char *from, const char *to);

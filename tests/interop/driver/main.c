@@ -133,15 +133,13 @@ static void open_queue(const char *name)
         fetcher->metrics_points = 5;
         if (i == 0) /* worker A has a name, the others a limiter */
             fetcher->worker_name = queue->worker_names[i];
-        else
-            fetcher->limiter = (struct limiter){ .max = 3, .duration_ms = 600000 };
     }
 }
 
-/* Forgets all that was met: another sequence begins. */
+/* Forgets all that was met: another sequence begins, beside that `major` of stock. */
 static json_t *op_reset(const json_t *op)
 {
-    (void)op;
+    world.major = op_uint(op, "major");
     for (size_t i = 0; i < LISTS_MAX; i++) {
         struct list *list = &world.lists[i];
 
@@ -152,8 +150,14 @@ static json_t *op_reset(const json_t *op)
     while (world.held_count > 0)
         world_drop(&world.held[0]);
     for (size_t i = 0; i < world.queues_count; i++) {
-        for (size_t j = 0; j < WORKERS_MAX; j++)
-            world.queues[i].fetchers[j].calls = 0;
+        for (size_t j = 0; j < WORKERS_MAX; j++) {
+            struct fetcher *fetcher = &world.queues[i].fetchers[j];
+
+            fetcher->calls = 0;
+            /* Stock 5 also counts jobs that only carry their failure with them. */
+            if (!fetcher->worker_name && world.major == 6)
+                fetcher->limiter = (struct limiter){ .max = 3, .duration_ms = 600000 };
+        }
     }
     return json_object();
 }

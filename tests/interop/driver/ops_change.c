@@ -162,13 +162,24 @@ static json_t *finish_bulk(int sent, const struct error *err)
     return json_object();
 }
 
+/* In any queue. */
+static bool has_keys(const char *pattern)
+{
+    for (size_t i = 0; i < world.queues_count; i++) {
+        if (connection_tell("KEYS %s%s", queue_key_prefix(world.queues[i].queue), pattern) > 0)
+            return true;
+    }
+    return false;
+}
+
 static json_t *op_drain(const json_t *op)
 {
     struct bulk_run run = bulk_run(op);
     struct error err;
 
-    if (connection_tell("EXISTS %srepeat", queue_key_prefix(world_queue(op)->queue)) == 1)
-        return answer_none(); /* stock loses iterations here */
+    /* Stock loses iterations here, and releases parents in another order. */
+    if (has_keys("repeat") || has_keys("*:dependencies"))
+        return answer_none();
     return finish_bulk(queue_drain(world_queue(op)->queue,
                                    json_is_true(json_object_get(op, "delayed")), &run, &err),
                        &err);
@@ -180,6 +191,8 @@ static json_t *op_clean(const json_t *op)
     struct bulk_run run = bulk_run(op);
     struct error err;
 
+    if (has_keys("*:dependencies")) /* as in op_drain */
+        return answer_none();
     if (queue_state_parse(op_text(op, "state"), &spec.state, &err) < 0)
         die("clean: %s", err.text);
     return finish_bulk(queue_clean(world_queue(op)->queue, &spec, &run, &err), &err);
@@ -270,10 +283,16 @@ static json_t *op_scheduler(const json_t *op)
         .has_limit = json_object_get(op, "limit") != NULL,
         .limit = op_uint(op, "limit"),
     };
-    json_t *answer = json_object();
+    json_t *answer;
     struct error err;
-    int code = queue_upsert_scheduler(world.queues[0].queue, &spec, on_upserted, answer, &err);
+    int code;
 
+    /* Stock 6 doesn't find the pending job of a paused queue. */
+    if (world.major == 6 &&
+        connection_tell("HEXISTS %smeta paused", queue_key_prefix(world.queues[0].queue)) == 1)
+        return answer_none();
+    answer = json_object();
+    code = queue_upsert_scheduler(world.queues[0].queue, &spec, on_upserted, answer, &err);
     if (code == -ERANGE)
         return answer;
     if (code < 0)

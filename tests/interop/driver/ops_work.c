@@ -108,6 +108,13 @@ static bool is_over(const json_t *answer)
            code != SETTLE_NO_CHILDREN;
 }
 
+/* A worker that has just used up the rate limit sleeps. */
+static bool fetches(const json_t *op, const struct settle *settle)
+{
+    return json_is_true(json_object_get(op, "fetch")) &&
+           !(settle->kind == SETTLE_WAIT && settle->delay_ms > 0);
+}
+
 static json_t *settle_with(const json_t *op, struct held *held, struct settle *settle,
                            const char *met_in)
 {
@@ -117,7 +124,7 @@ static json_t *settle_with(const json_t *op, struct held *held, struct settle *s
     json_t *answer;
 
     settle->job = job;
-    answer = turn(queue, worker, settle, json_is_true(json_object_get(op, "fetch")) ? 1 : 0);
+    answer = turn(queue, worker, settle, fetches(op, settle) ? 1 : 0);
     if (met_in)
         world_meet(met_in, queue, job->id.data, job->id.len);
     if (is_over(answer)) {
@@ -162,6 +169,12 @@ static void decide(struct settle *settle, const struct job *job, bool for_good)
     }
 }
 
+static bool has_lock(const struct held *held)
+{
+    return connection_tell("EXISTS %s%.*s:lock", queue_key_prefix(held->queue->queue),
+                           (int)held->job->id.len, held->job->id.data) == 1;
+}
+
 static json_t *op_fail(const json_t *op)
 {
     struct held *held = world_pick_held(op);
@@ -179,6 +192,9 @@ static json_t *op_fail(const json_t *op)
     settle.stacktrace = (struct bytes){ stacktrace, strlen(stacktrace) };
     settle.value = reason;
     decide(&settle, held->job, json_is_true(json_object_get(op, "for_good")));
+    if (settle.kind == SETTLE_RETRY &&
+        !has_lock(held)) /* stock would promote due jobs all the same */
+        return answer_none();
     answer = settle_with(op, held, &settle, settle.kind == SETTLE_FAIL ? "failed" : NULL);
     (void)json_object_set_new(answer, "kind",
                               json_string(settle.kind == SETTLE_FAIL          ? "failed"
@@ -239,14 +255,14 @@ static void on_renewed(struct queue *queue, const struct call_result *call,
 static json_t *op_renew(const json_t *op)
 {
     struct held *held = world_pick_held(op);
-    const struct job *job = held ? held->job : NULL;
+    const struct job *job;
     json_t *lost;
     struct error err;
 
     /* One that has ended is set again, which stock clients don't do. */
-    if (!job || connection_tell("EXISTS %s%.*s:lock", queue_key_prefix(held->queue->queue),
-                                (int)job->id.len, job->id.data) == 0)
+    if (!held || !has_lock(held))
         return answer_none();
+    job = held->job;
     lost = json_array();
     if (queue_renew(held->queue->queue, &held->queue->fetchers[owner_of(job)], &job, 1, on_renewed,
                     lost, &err) < 0)
