@@ -156,8 +156,8 @@ struct config_queue {
     unsigned int max_started;    /* starts after which a job fails; 0 no limit */
     unsigned int metrics_points; /* minutes kept in the metrics lists; 0: none are written */
     unsigned int batch_max;      /* jobs settled or fetched by one call, 1 … 64 */
-    unsigned int wait_replicas; /* that must have what was written; 0 none */
-    uint64_t wait_timeout_ms;   /* … within this, > 0 */
+    unsigned int wait_replicas;  /* that must have what was written; 0 none */
+    uint64_t wait_timeout_ms;    /* … within this, > 0 */
     enum config_on_lock_lost on_lock_lost;
     enum config_log_jobs log_jobs;
     enum config_unknown unknown;

@@ -280,7 +280,8 @@ MUST_CHECK int queue_apply_concurrency(struct queue *queue, uint64_t concurrency
 MUST_CHECK int queue_leave(struct queue *queue, const struct fetcher *fetcher,
                            queue_done_cb *on_done, void *arg, struct error *err);
 
-/* The stalled check (wire format 7), gated for all peers; value: ids put back. */
+/* The stalled check (wire format 7), gated for all peers; value: ids put back, also by a check that
+ * was broken off; -1: another one was less than an interval ago. Loops over bounded calls. */
 MUST_CHECK int queue_check_stalled(struct queue *queue, uint64_t interval_ms, uint64_t max_stalled,
                                    queue_done_cb *on_done, void *arg, struct error *err);
 

@@ -34,6 +34,9 @@
 --         then per fetched job its row (lib/job.lua), ats as before this fetch
 -- Bounds  64 settled and 64 fetched jobs; PROMOTE_MAX promoted and LOOK_MAX ids looked at (lib/fetch.lua);
 --         TRIM_MAX removed by each keep rule (lib/keep.lua). An ordinary job costs 3 commands at its end, 4 at its fetch.
+-- Calls   60 + 90 * jobs + 24 * trimmed + 60 * promoted + 120 * looked; jobs = ARGV[16], trimmed = TRIM_MAX, promoted = PROMOTE_MAX, looked = LOOK_MAX
+-- Elements 2000
+-- Linear  LREM active
 -- Repeat  refused: the number of the last executed call is kept for an hour in drover:{tag}:turn:<uuid>,
 --         and a call whose number is not higher does nothing. outcome.lua raises it.
 -- Failure all that is shared (the queue's own keys) is looked at before the first write; what belongs to one
@@ -488,9 +491,6 @@ if want > 0 then
         promote()
     end
     fetch()
-    if #taken < want and waiting == 0 and prioritized == 0 and not own.paused and limited == 0 then
-        redis.call('DEL', k_pc)
-    end
 else
     waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
 end
@@ -499,6 +499,9 @@ end
 
 local active = redis.call('LLEN', k_active)
 local maxed = own.concurrency ~= nil and active >= own.concurrency
+if #taken < want and waiting == 0 and prioritized == 0 and not own.paused and not maxed and limited == 0 then
+    redis.call('DEL', k_pc) -- priorities count anew (4.1)
+end
 if count > 0 or head[2] then
     head = redis.call('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
 end

@@ -192,16 +192,36 @@ static void call_of_one_word(struct run *run)
     if (!strcmp(verb, "leave")) {
         begin(&args, &queue_script_leave);
         add(&args, "U");
-    } else if (!strcmp(verb, "fence")) {
+    } else {
         begin(&args, &queue_script_fence);
         add(&args, word(run, 1));
-    } else {
+    }
+    call_script(run, &args);
+}
+
+/* All pieces of a check. */
+static void check_stalled(struct run *run)
+{
+    char from[64] = "begin";
+    long long put_back = 0;
+
+    while (*from) {
+        const redisReply *reply;
+        struct args args;
+
         begin(&args, &queue_script_stalled);
         add(&args, run->now);
         add(&args, "30000");
         add(&args, word(run, 1));
+        add(&args, from);
+        call_script(run, &args);
+        reply = run->reply;
+        if (reply->type != REDIS_REPLY_ARRAY)
+            return;
+        put_back += reply->element[0]->integer;
+        (void)snprintf(from, sizeof(from), "%s", reply->element[1]->str);
     }
-    call_script(run, &args);
+    (void)snprintf(run->told, sizeof(run->told), "%lld", put_back);
 }
 
 static void stock_stalled(struct run *run)
@@ -393,7 +413,7 @@ bool scenario_call(struct run *run)
         { "turn", turn },
         { "renew", renew },
         { "outcome", outcome },
-        { "stalled", call_of_one_word },
+        { "stalled", check_stalled },
         { "leave", call_of_one_word },
         { "concurrency", call_of_one_word },
         { "fence", call_of_one_word },
