@@ -297,3 +297,18 @@ int queue_return_marker(struct queue *queue, queue_done_cb *on_done, void *arg, 
         free(call);
     return code;
 }
+
+/* ---- the queue's concurrency
+ * --------------------------------------------------------------------------------------- */
+
+int queue_apply_concurrency(struct queue *queue, uint64_t concurrency, queue_done_cb *on_done,
+                            void *arg, struct error *err)
+{
+    int code = queue_args_begin(queue, QUEUE_ARGS_STANDARD + 1, err);
+
+    if (code < 0)
+        return code;
+    queue_args_add_standard(queue);
+    queue_args_add_uint(queue, concurrency);
+    return queue_args_run_for_number(queue, &queue_script_apply_concurrency, on_done, arg, err);
+}

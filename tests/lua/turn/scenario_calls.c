@@ -85,8 +85,8 @@ static void add_settle(struct run *run, struct args *args, size_t at)
         add(args, option(run, at, "stack", "[]"));
     if (strchr("fx", *kind))
         add(args, option(run, at, "most", "0"));
-    if (strchr("ld", *kind))
-        add(args, option(run, at, "delay", "500"));
+    if (strchr("ldw", *kind))
+        add(args, option(run, at, "delay", *kind == 'w' ? "0" : "500"));
     if (*kind == 'G')
         add(args, option(run, at, "value", "2026-01-02T03:04:05Z boom"));
 }
@@ -112,6 +112,9 @@ static void turn(struct run *run)
     add(&args, option(run, 1, "bytes", "1000000"));
     add(&args, option(run, 1, "givebacks", "3"));
     add(&args, option(run, 1, "alone", "0"));
+    add(&args, option(run, 1, "limit", "0"));
+    add(&args, option(run, 1, "per", "0"));
+    add(&args, option(run, 1, "metrics", "0"));
     (void)snprintf(number, sizeof(number), "%zu", settles);
     add(&args, number);
     for (size_t i = 1; i < run->words_count; i++) {
@@ -180,6 +183,12 @@ static void call_of_one_word(struct run *run)
     const char *verb = word(run, 0);
     struct args args;
 
+    if (!strcmp(verb, "concurrency")) {
+        begin(&args, &queue_script_apply_concurrency);
+        add(&args, word(run, 1));
+        call_script(run, &args);
+        return;
+    }
     if (!strcmp(verb, "leave")) {
         begin(&args, &queue_script_leave);
         add(&args, "U");
@@ -386,6 +395,7 @@ bool scenario_call(struct run *run)
         { "outcome", outcome },
         { "stalled", call_of_one_word },
         { "leave", call_of_one_word },
+        { "concurrency", call_of_one_word },
         { "fence", call_of_one_word },
         { "stock-stalled", stock_stalled },
         { "recover", recover },
