@@ -143,7 +143,9 @@ static size_t number_arg(int argc, char **argv, int at, size_t fallback)
 int main(int argc, char **argv)
 {
     static struct bench bench;
-    struct config_redis endpoint = { .connect_timeout_ms = 5000, .command_timeout_ms = 5000 };
+    struct config_redis endpoint;
+    const char *path;
+    char *url = NULL;
     struct redis_options options = {
         .endpoint = &endpoint, .scripts = queue_scripts, .on_state = on_state, .arg = &bench
     };
@@ -158,11 +160,13 @@ int main(int argc, char **argv)
                                       .worker_name = "bench",
                                       .lock_ms = 30000,
                                       .max_givebacks = 3 };
-    endpoint.path = argc > 5 ? argv[5] : prepare(&bench);
-    endpoint.url = endpoint.path;
-    bench.asked = redisConnectUnix(endpoint.path);
+    path = argc > 5 ? argv[5] : prepare(&bench);
+    if (asprintf(&url, "unix://%s", path) < 0 ||
+        config_redis_init(&endpoint, "bench", url, &err) < 0)
+        die("endpoint", path);
+    bench.asked = redisConnectUnix(path);
     if (!bench.asked || bench.asked->err)
-        die("connect", endpoint.path);
+        die("connect", path);
     if (uv_loop_init(&bench.loop) != 0)
         die("loop", "no memory");
     if (redis_open(&bench.loop, &options, &bench.redis, &err) < 0)
@@ -179,5 +183,7 @@ int main(int argc, char **argv)
     queue_free(bench.queue);
     redisFree(bench.asked);
     redis_server_stop(&bench.server);
+    config_redis_done(&endpoint);
+    free(url);
     return 0;
 }
