@@ -25,17 +25,17 @@ BATCH = 20
 class Feeder(threading.Thread):
     """Adds batches by the command line until it is stopped. A batch is acknowledged as a whole or not at all."""
 
-    def __init__(self, case, config_path, queue):
+    def __init__(self, case, config_path, queue, batch):
         super().__init__(daemon=True)
-        self.case, self.config_path, self.queue = case, config_path, queue
+        self.case, self.config_path, self.queue, self.batch = case, config_path, queue, batch
         self.acknowledged, self.doubtful, self.failures = [], [], []
         self.stopping = False
 
     def run(self):
         count = 0
         while not self.stopping:
-            numbers = range(count, count + BATCH)
-            count += BATCH
+            numbers = range(count, count + self.batch)
+            count += self.batch
             lines = "".join(json.dumps({"ms": 10 + n % 20, "n": n}) + "\n" for n in numbers)
             result = self.case.cli("add", "-c", self.config_path, "--json", self.queue, "work", "--lines", "-", stdin=lines)
             if result.code == 0:
@@ -47,7 +47,7 @@ class Feeder(threading.Thread):
 
     def more(self, count=1, deadline=20):
         """So many more batches were acknowledged from now on."""
-        want = len(self.acknowledged) + count * BATCH
+        want = len(self.acknowledged) + count * self.batch
         wait_until(lambda: len(self.acknowledged) >= want, deadline, lambda: f"acknowledged adds; {self.failures[-3:]}")
 
     def stop(self):
@@ -58,7 +58,7 @@ class Feeder(threading.Thread):
 class Failover(rig.Case):
     QUEUE = "{q}"
 
-    def begin(self, url, **options):
+    def begin(self, url, batch=BATCH, **options):
         self.log = os.path.join(self.scratch, "runs.log")
         self.daemon = self.droverd({
             "redis": {"default": {"url": url, "command_timeout": "1s", "connect_timeout": "1s"}},
@@ -67,7 +67,7 @@ class Failover(rig.Case):
             "queues": {self.QUEUE: {"concurrency": 12, "processes": 2, "lock": "10s", "stalled_interval": "5s", "max_stalled": 20,
                                     "attempts": 50, "enforce": True,
                                     "handler": {"process": [rig.program("work"), "process", self.log], "parallel": 6}, **options}}})
-        self.feeder = Feeder(self, self.daemon.config_path, self.QUEUE)
+        self.feeder = Feeder(self, self.daemon.config_path, self.QUEUE, batch)
         self.addCleanup(self.feeder.stop)
         self.feeder.start()
         self.feeder.more(2)
@@ -150,7 +150,6 @@ class Sentinels(Failover):
         self.assertEqual("master", info(old, "replication")["role"], "it takes itself for the master still")
         before = self.scripts_run(old)
         self.feeder.more(5)
-        self.assertEqual("master", info(old, "replication")["role"], "it still does")
         self.assertEqual(before, self.scripts_run(old), "no script was run there")
         wait_until(lambda: info(old, "replication")["role"] == "slave", 30, "the Sentinels make it a replica", every=0.05)
         self.assertEqual(before, self.scripts_run(old), "nor later")
@@ -170,15 +169,15 @@ class Sentinels(Failover):
 class Clusters(Failover):
     def test_slots_move_under_load(self):
         self.set = Nodes(self)
-        self.begin(self.set.url)
+        self.begin(self.set.url, batch=80)
         slot = slot_of(self.QUEUE)
         moves = 0
         for _ in range(6):
             owner = self.set.owner(slot)
             to = self.set.servers[(self.set.servers.index(owner) + 1) % 3]
-            self.set.move(slot, to, step=50)
+            self.set.move(slot, to, step=100, pause=lambda: time.sleep(0.02))  # the length of a move is the fault itself
             moves += 1
-            self.feeder.more(1)
+            self.feeder.more(2)
         books, lost = self.finish(lambda: self.set.client_of(self.QUEUE))
         self.assertEqual([], lost[:10])
         self.assertEqual([], self.feeder.failures, "adds wait while the slot moves")

@@ -11,7 +11,26 @@ from queue_view import QueueView  # noqa: E402
 from redis_sets import Nodes, Watched, ask, slot_of  # noqa: E402
 
 
+FEW = ["+@all", "-@admin", "-@dangerous", "+info", "+client|setname"]
+OF_DROVER = ["~bull:*", "~drover:*", "resetchannels", *FEW]
+OF_SENTINELS = ["&+switch-master", *FEW, "+sentinel|master", "+sentinel|get-master-addr-by-name"]
+
+
 class Endpoints(rig.Case):
+    def secret(self, text):
+        path = os.path.join(self.scratch, text)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text + "\n")
+        os.chmod(path, 0o600)
+        return "file:" + path
+
+    def runs_with_few_rights(self, servers, config, queue, client):
+        daemon = self.droverd(config)
+        self.good("add", "-c", daemon.config_path, queue, "x", "--count", 3)
+        rig.wait_until(lambda: client().cmd("ZCARD", f"bull:{queue}:completed") == 3, 15, daemon.tail)
+        for server in servers:
+            self.assertEqual([], ask(server, "ACL", "LOG") or [], "nothing it tried was refused")
+
     def config(self, url, **more):
         return {"redis": {"default": {"url": url, **more.pop("redis", {})}}, "log": {"format": "json"}, **more}
 
@@ -66,6 +85,14 @@ class Cluster(Endpoints):
         daemon.wait_event("worker.recovered", role="droverd")
         rig.wait_until(lambda: ask(nodes.owner(slot_of("{b}")), "HGET", "bull:{b}:1", "gbc") == "1", 15, daemon.tail)
 
+    def test_users_with_few_rights(self):
+        nodes = Nodes(self)
+        for server in nodes.servers:
+            ask(server, "ACL", "SETUSER", "drover", "on", ">s3cret", *OF_DROVER)
+        config = self.config(nodes.url, redis={"username": "drover", "password": self.secret("s3cret")},
+                             queues={"{q}": {"handler": "noop"}})
+        self.runs_with_few_rights(nodes.servers, config, "{q}", lambda: nodes.client_of("{q}"))
+
     def test_mistakes(self):
         server = self.redis(port=0)
         result = self.cli("check", "-c", self.file(self.config("redis+cluster://h", queues={"plain": {"handler": "noop"}})))
@@ -86,6 +113,17 @@ class Sentinels(Endpoints):
         rig.wait_until(lambda: watched.master.client().cmd("ZCARD", "bull:q:completed") == 6, 15, daemon.tail)
         self.assertIn("q", self.good("status", "--redis", watched.url).out)
         self.assertIn("completed", self.good("job", "-c", daemon.config_path, "1").out)
+
+    def test_users_with_few_rights(self):
+        watched = Watched(self, replicas=1)
+        for server in watched.servers:
+            ask(server, "ACL", "SETUSER", "drover", "on", ">s3cret", *OF_DROVER)
+        for sentinel in watched.sentinels:
+            ask(sentinel, "ACL", "SETUSER", "watcher", "on", ">an0ther", *OF_SENTINELS)
+        config = self.config(watched.url.replace("://", "://drover@"), queues={"q": {"handler": "noop", "wait_replicas": 1}},
+                             redis={"password": self.secret("s3cret"), "sentinel_username": "watcher",
+                                    "sentinel_password": self.secret("an0ther")})
+        self.runs_with_few_rights(watched.servers + watched.sentinels, config, "q", lambda: watched.master.client())
 
     def test_what_is_stored_and_not_replicated_is_said(self):
         watched = Watched(self, replicas=1)
