@@ -311,6 +311,22 @@ int queue_adopt(struct queue *queue, struct fetcher *fetcher, const struct job *
     return 0;
 }
 
+int queue_continue_scheduler(struct queue *queue, const struct job *job, queue_continue_cb *on_done,
+                             void *arg, struct error *err)
+{
+    struct fake_call *call;
+
+    (void)queue;
+    REFUSE_WHEN_TOLD(err);
+    if (rig.continue_result < 0)
+        return error_set(err, rig.continue_result, "told");
+    if (rig.continue_result > 0)
+        return rig.continue_result;
+    call = record(FAKE_CONTINUE, (void *)on_done, arg);
+    copy_bytes(call->ids[0], sizeof(call->ids[0]), &job->id);
+    return 0;
+}
+
 int queue_leave(struct queue *queue, const struct fetcher *fetcher, queue_done_cb *on_done,
                 void *arg, struct error *err)
 {

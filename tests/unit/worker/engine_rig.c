@@ -76,6 +76,24 @@ void answer_renew_badly(struct fake_call *call, enum redis_outcome outcome)
     step();
 }
 
+void answer_continue(struct fake_call *call, enum scheduler_step made)
+{
+    struct scheduler_continued result = { made, made == SCHEDULER_CONTINUED ? "next" : NULL };
+
+    mark_answered(call, FAKE_CONTINUE);
+    ((queue_continue_cb *)call->on_done)(NULL, &replied, &result, call->arg);
+    step();
+}
+
+void answer_continue_badly(struct fake_call *call, enum redis_outcome outcome)
+{
+    struct call_result result = { outcome, REDIS_CLASS_NONE, "told" };
+
+    mark_answered(call, FAKE_CONTINUE);
+    ((queue_continue_cb *)call->on_done)(NULL, &result, NULL, call->arg);
+    step();
+}
+
 void answer_outcome(struct fake_call *call, const enum job_outcome *outcomes)
 {
     mark_answered(call, FAKE_OUTCOME);
@@ -285,7 +303,7 @@ static void check_states(const struct runs *runs)
 
     RUNS_EACH (runs, run) {
         seen[run->state]++;
-        alone += run->state == RUN_RUNNING && run_is_alone(run);
+        alone += (run->state == RUN_RUNNING || run->state == RUN_CONTINUING) && run_is_alone(run);
         cr_assert(lt(u64, last_seq, run->seq));
         last_seq = run->seq;
     }

@@ -9,6 +9,7 @@
 #include <criterion/new/assert.h>
 
 #include "common/base/clock.h"
+#include "common/queue/scheduler.h"
 #include "workers/worker/engine_state.h"
 
 enum fake_kind {
@@ -20,6 +21,7 @@ enum fake_kind {
     FAKE_STALLED,
     FAKE_WAIT,
     FAKE_RETURN,
+    FAKE_CONTINUE,
 };
 
 #define FAKE_JOBS_MAX  256
@@ -90,6 +92,7 @@ struct rig {
     uint64_t drain_told_ms;
     unsigned int resizes, drains;
     bool refuse_start;    /* the fake handler's start fails */
+    int continue_result;  /* what queue_continue_scheduler returns */
     int send_result;      /* what queue_* calls return, 0 or a negative errno */
     bool stopped_waiting; /* on_stop_waiting was called */
     bool ended;
@@ -141,6 +144,9 @@ void answer_adopt_badly(struct fake_call *call, enum redis_outcome outcome, stru
 void answer_value(struct fake_call *call, int64_t value); /* LEAVE, STALLED, RETURN */
 void answer_wait(struct fake_call *call, uint64_t due_ms);
 void answer_wait_badly(struct fake_call *call, enum redis_outcome outcome);
+/* The next iteration of a fetched one. */
+void answer_continue(struct fake_call *call, enum scheduler_step step);
+void answer_continue_badly(struct fake_call *call, enum redis_outcome outcome);
 /* Answers open RENEW and STALLED calls as if all were well. */
 void answer_beats(void);
 
