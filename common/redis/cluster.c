@@ -70,6 +70,7 @@ static void tell_ready(struct cluster *cluster, struct cluster_node *node)
 {
     struct redis *redis = cluster->redis;
 
+    assert(node);
     if (!cluster->has_slot || node != slot_node(cluster) || cluster->served_by == node)
         return;
     cluster->served_by = node;
@@ -149,6 +150,21 @@ static void drop_node(struct cluster *cluster, size_t at)
     redis_close(node->redis);
 }
 
+/* Nothing of it was executed, and it will not be sent again. */
+static void refuse(struct request *request, const char *why)
+{
+    char text[REFUSAL_BYTES + WHY_BYTES];
+    redisReply reply = { .type = REDIS_REPLY_ERROR, .str = text };
+
+    if (request->refusal[0])
+        (void)snprintf(text, sizeof(text), "%s", request->refusal);
+    else
+        (void)snprintf(text, sizeof(text), "CLUSTERDOWN its node is not connected%s%s",
+                       *why ? ": " : "", why);
+    reply.len = strlen(text);
+    request_answer(request, REDIS_REFUSED, &reply, text);
+}
+
 void cluster_drop(struct cluster *cluster)
 {
     if (cluster->seed)
@@ -156,6 +172,8 @@ void cluster_drop(struct cluster *cluster)
     for (size_t i = 0; i < CLUSTER_MAP_NODES_MAX; i++)
         drop_node(cluster, i);
     cluster->served_by = NULL;
+    while (!TAILQ_EMPTY(&cluster->redis->requests))
+        refuse(TAILQ_FIRST(&cluster->redis->requests), cluster->redis->why);
 }
 
 /* ---- the map ---- */
@@ -252,6 +270,7 @@ void cluster_find(struct cluster *cluster)
                                     .arg = cluster };
     struct error err = { 0 };
 
+    assert(options.nodes_count > 0); /* a URL names one at least */
     options.try_timeout_ms = redis->try_timeout_ms / 2 / options.nodes_count;
     if (options.try_timeout_ms < SEED_TRY_MIN_MS)
         options.try_timeout_ms = SEED_TRY_MIN_MS;
@@ -334,20 +353,6 @@ bool cluster_take_refusal(struct request *request, const redisReply *reply)
     return true;
 }
 
-/* Nothing of it was executed, and its time is over. */
-static void refuse(struct request *request)
-{
-    char text[REFUSAL_BYTES + 32];
-    redisReply reply = { .type = REDIS_REPLY_ERROR, .str = text };
-
-    if (request->refusal[0])
-        (void)snprintf(text, sizeof(text), "%s", request->refusal);
-    else
-        (void)snprintf(text, sizeof(text), "CLUSTERDOWN its node is not connected");
-    reply.len = strlen(text);
-    request_answer(request, REDIS_REFUSED, &reply, text);
-}
-
 /* True when it has left. */
 static bool send_request(struct cluster *cluster, struct request *request, uint64_t now_ms)
 {
@@ -396,7 +401,7 @@ void cluster_step(struct cluster *cluster, uint64_t now_ms)
     for (; request && redis->phase == PHASE_READY && !redis->closing; request = next) {
         next = TAILQ_NEXT(request, link);
         if (now_ms >= request->give_up_at_ms) {
-            refuse(request);
+            refuse(request, "");
             /* Its callback may have changed the list: a command that was sent, a close. */
             redis_kick(redis);
             return;

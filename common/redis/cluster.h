@@ -25,7 +25,8 @@ void cluster_free(struct cluster *cluster);
 
 /* Begins to ask for the map; ends in redis_become_ready or a loss, later. */
 void cluster_find(struct cluster *cluster);
-/* Ends all connections; what was sent is answered with REDIS_UNKNOWN. */
+/* Ends all connections; what was sent is answered with REDIS_UNKNOWN, what is held back is refused.
+ */
 void cluster_drop(struct cluster *cluster);
 
 /* As redis_command, redis_run_script and redis_command_at (`at` not NULL), with the time-out. */

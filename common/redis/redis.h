@@ -99,9 +99,10 @@ struct redis_options {
 MUST_CHECK int redis_open(uv_loop_t *loop, const struct redis_options *options,
                           struct redis **out_redis, struct error *err);
 
-/* Ends it: pending commands get REDIS_UNKNOWN on the loop (or their reply, when it is read first),
- * then on_state(REDIS_CLOSED) comes as the last callback, after which the memory is gone. Safe in
- * any state, twice, and inside any of its callbacks. With `once` that end also comes by itself. */
+/* Ends it: pending commands get REDIS_UNKNOWN on the loop (or their reply, when it is read first;
+ * or a refusal, when a cluster's node was never asked), then on_state(REDIS_CLOSED) comes as the
+ * last callback, after which the memory is gone. Safe in any state, twice, and inside any of its
+ * callbacks. With `once` that end also comes by itself. */
 void redis_close(struct redis *redis);
 
 /* Drops the connection and connects again after the first back-off (used when a reply shows that

@@ -325,7 +325,7 @@ void engine_start(struct run *run)
     const struct engine_binding *binding = find_binding(engine, run->type);
     bool handled = binding->kind || engine->config->unknown == CONFIG_UNKNOWN_FAIL;
 
-    if (engine->phase != ENGINE_SERVING)
+    if (engine->phase != ENGINE_SERVING || replicas_are_missing(engine))
         engine_put_back(run, SETTLE_GIVE_BACK, 0, NULL);
     else if (handled && !run->continued && job_is_iteration(job))
         iterations_begin(run);

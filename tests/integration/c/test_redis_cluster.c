@@ -332,6 +332,27 @@ Test(redis_cluster, time_runs_out_while_the_slot_moves)
     redis_nodes_stop(&set);
 }
 
+Test(redis_cluster, what_was_never_sent_is_refused_when_its_node_cannot_be_reached)
+{
+    struct redis_nodes set;
+    struct client client;
+    struct client_call *call = NULL;
+    size_t owner = 0;
+
+    redis_nodes_start(&set, 3, false);
+    open_for(&client, &set, NULL);
+    owner = redis_nodes_owner(&set, slot_of(KEY_A));
+    redis_server_kill(&set.servers[owner]);
+    call = client_send(&client, "SET", KEY_A, "1");
+    client_wait(&client, call->answers == 1);
+    cr_expect(call->outcome == REDIS_REFUSED && call->class == REDIS_CLASS_LATER, "%d %s",
+              (int)call->outcome, call->text);
+    cr_expect(strstr(call->text, "refused"), "%s", call->text);
+    client_wait(&client, client_told_times(&client, REDIS_WAITING) > 0);
+    client_end(&client);
+    redis_nodes_stop(&set);
+}
+
 Test(redis_cluster, dead_seeds_and_wrong_servers)
 {
     struct redis_nodes set;

@@ -166,6 +166,31 @@ void answer_beats(void)
         answer_value(open_call(FAKE_STALLED), 0);
 }
 
+void queue_set_wait(struct queue *queue, const struct redis_wait *wait)
+{
+    (void)queue;
+    cr_assert(not(rig.waits_no_more), "said once");
+    cr_assert(eq(ptr, (void *)wait, NULL));
+    rig.waits_no_more = true;
+}
+
+/* The same as answer_turn: done, but too few replicas have it. */
+void answer_turn_unreplicated(struct fake_call *call, unsigned int first_id, size_t jobs_count,
+                              uint64_t waiting)
+{
+    struct call_result result = { REDIS_UNREPLICATED, REDIS_CLASS_NONE, "only 0 of 1" };
+    struct settle_result results[QUEUE_TURN_MAX] = { 0 };
+    struct job *jobs[QUEUE_TURN_MAX];
+    struct fetch_state state = { .waiting = waiting };
+
+    mark_answered(call, FAKE_TURN);
+    for (size_t i = 0; i < jobs_count; i++)
+        jobs[i] = make_job(first_id + (unsigned int)i);
+    ((queue_turn_cb *)call->on_done)(NULL, &result, results, call->count, jobs, jobs_count, &state,
+                                     call->arg);
+    step();
+}
+
 /* ---- jobs and life */
 
 struct job *make_job_named(unsigned int id, const char *name)

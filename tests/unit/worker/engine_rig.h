@@ -93,6 +93,7 @@ struct rig {
     unsigned int resizes, drains;
     bool refuse_start;    /* the fake handler's start fails */
     int continue_result;  /* what queue_continue_scheduler returns */
+    bool waits_no_more;   /* queue_set_wait said so */
     int send_result;      /* what queue_* calls return, 0 or a negative errno */
     bool stopped_waiting; /* on_stop_waiting was called */
     bool ended;
@@ -130,6 +131,9 @@ void answer_turn(struct fake_call *call, const enum settle_code *codes, struct j
 /* All settled, `jobs_count` new jobs numbered from `first_id`, `waiting` left behind. */
 void answer_jobs(struct fake_call *call, unsigned int first_id, size_t jobs_count,
                  uint64_t waiting);
+/* Done, but too few replicas have it (wait_replicas). */
+void answer_turn_unreplicated(struct fake_call *call, unsigned int first_id, size_t jobs_count,
+                              uint64_t waiting);
 void answer_turn_badly(struct fake_call *call, enum redis_outcome outcome,
                        enum redis_error_class error_class);
 void answer_renew(struct fake_call *call, const enum lock_answer *answers);
