@@ -16,7 +16,7 @@ async function dump(rig, prefix, queues, major) {
         view = value.map(([, f]) => f.map((v, i) => (f[i - 1] === 'delay' ? '<due>' : v)))
           .filter((f) => major === 5 || f[1] !== 'debounced'); // drover tells both majors, and 6 no longer knows that one
       } else if (['delayed', 'marker', 'waiting-children', 'completed'].includes(suffix)) {
-        view = value.filter((_, i) => i % 2 === 0);
+        view = value.filter((_, i) => i % 2 === 0).sort(); // by their times, which differ by a millisecond or not
       } else if (type === 'hash') {
         view = Object.fromEntries(Object.entries(value).map(([k, v]) => {
           if (['timestamp', 'finishedOn', 'processedOn'].includes(k)) return [k, '<time>'];
