@@ -6,6 +6,8 @@
 --         clock, values of the fields in the order asked for (nil when absent)
 -- Bounds  about PAGE entries of the index, 1 command each. A process that is there from the first page to the last is answered
 --         at least once; twice is possible.
+-- Calls   2 + 3 * page; page = PAGE
+-- Elements 4 * page; page = PAGE
 -- Repeat  always. Entries of the index whose row is gone are dropped; nothing else is written.
 
 --- include lib/keys.lua
