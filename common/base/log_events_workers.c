@@ -95,6 +95,11 @@ const struct log_event log_events_workers[] = {
       .what = "A connection of the worker of queue @QUEUE@ to Redis has ended. Jobs that run go "
               "on; the worker connects again, for ever, with growing waits.",
       .remedy = "Look at whether Redis runs and can be reached. The line shows its last words." },
+    { .name = "redis.moved",
+      .id = "e5d7fee92e2e4206aef1a2771dec28f2",
+      .subject = "Another node of the cluster serves the queue",
+      .what = "The hash slot of queue @QUEUE@ has moved to another node of the Redis Cluster, and "
+              "the worker's connection has followed. No job was affected." },
     { .name = "redis.ready",
       .id = "f9b076ace674f56759fa7af5d071df23",
       .subject = "Redis answers",
@@ -125,6 +130,19 @@ const struct log_event log_events_workers[] = {
       .subject = "A renewal was not sent",
       .what = "The worker of queue @QUEUE@ could not send the renewal of its locks, and tries "
               "again in a moment; shown at level debug." },
+    { .name = "replicas.back",
+      .id = "bb950b6f35de4f4bbe67689158032c16",
+      .subject = "Enough replicas answer again",
+      .what = "As many replicas as wait_replicas wants have what the worker of queue @QUEUE@ "
+              "wrote. It fetches jobs again." },
+    { .name = "replicas.missing",
+      .id = "672d92e85e0e43048ce4919ede4df659",
+      .subject = "Too few replicas answer",
+      .what = "Fewer replicas than wait_replicas wants had what the worker of queue @QUEUE@ wrote "
+              "within wait_timeout. Jobs that run go on and are settled, but a failover now would "
+              "run them again. No job is fetched until enough replicas answer.",
+      .remedy = "Look at the replicas (INFO replication on the master): whether they run, are "
+                "connected, and keep up. To work without them, lower wait_replicas and reload." },
     { .name = "scoreboard.unavailable",
       .id = "3b48bfe14bf2275e618e29f51863682b",
       .subject = "The scoreboard cannot be used",

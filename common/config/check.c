@@ -11,6 +11,8 @@
 /* A lock must outlive a lost command by this much, or it ends before its renewal can be sent again.
  */
 #define LOCK_SPARE_MS     2000u
+/* Renewals leave at a third of the lock, behind two calls that wait for replicas at most. */
+#define WAITS_A_LOCK      6u
 
 struct check {
     struct load *load;
@@ -199,6 +201,35 @@ static void check_processes(const struct check *check, const struct chain *chain
                queue->processes, queue->concurrency, queue->processes);
 }
 
+static void check_limiter(const struct check *check, const struct chain *chain,
+                          const struct config_queue *queue)
+{
+    struct spot max = spot_of(chain, "limiter.max");
+    struct spot duration = spot_of(chain, "limiter.duration");
+
+    if (max.bad || duration.bad || !queue->limiter_max == !queue->limiter_ms)
+        return;
+    contradict(check, nearer(&max, &duration),
+               "a limiter needs both max and duration; add %s, or take it out",
+               queue->limiter_max ? "duration: 1s" : "max");
+}
+
+static void check_cluster(const struct check *check, const struct chain *chain,
+                          const struct config_queue *queue)
+{
+    struct spot concurrency = spot_of(chain, "concurrency");
+    struct spot cluster = spot_of(chain, "cluster_concurrency");
+    const struct spot *near = nearer(&cluster, &concurrency);
+
+    if (concurrency.bad || cluster.bad || !queue->cluster_concurrency ||
+        queue->concurrency <= queue->cluster_concurrency)
+        return;
+    findings_warning(&check->load->findings, &near->mark, near->key,
+                     "concurrency (%u) is more than cluster_concurrency (%u), so some of it can "
+                     "never run; lower concurrency or raise cluster_concurrency",
+                     queue->concurrency, queue->cluster_concurrency);
+}
+
 static void check_lock(const struct check *check, const struct chain *chain,
                        const struct config_queue *queue)
 {
@@ -230,6 +261,32 @@ static void check_lock(const struct check *check, const struct chain *chain,
                      "command_timeout or raise lock",
                      queue->redis->name,
                      units_print_duration(queue->redis->command_timeout_ms, other_text), lock_text);
+}
+
+/* Whatever follows on the connection waits as well, the renewals of locks too. */
+static void check_wait(const struct check *check, const struct chain *chain,
+                       const struct config_queue *queue)
+{
+    struct spot lock = spot_of(chain, "lock");
+    struct spot replicas = spot_of(chain, "wait_replicas");
+    struct spot timeout = spot_of(chain, "wait_timeout");
+    char lock_text[UNITS_TEXT_BYTES], timeout_text[UNITS_TEXT_BYTES];
+
+    if (lock.bad || replicas.bad || timeout.bad)
+        return;
+    if (queue->wait_replicas == 0) {
+        if (timeout.written && timeout.depth <= replicas.depth)
+            findings_warning(&check->load->findings, &timeout.mark, timeout.key,
+                             "has no effect: wait_replicas is none");
+        return;
+    }
+    if (queue->wait_timeout_ms * WAITS_A_LOCK > queue->lock_ms)
+        contradict(check, nearer(&timeout, &lock),
+                   "wait_timeout (%s) is more than a sixth of the lock (%s): while replicas are "
+                   "away, locks would end before they are renewed; lower wait_timeout or raise "
+                   "lock",
+                   units_print_duration(queue->wait_timeout_ms, timeout_text),
+                   units_print_duration(queue->lock_ms, lock_text));
 }
 
 static void check_unknown(const struct check *check, const struct chain *chain,
@@ -362,7 +419,10 @@ static void check_queue(const struct check *check, const struct tree_entry *entr
 
     level_init(&level, SCHEMA_QUEUE, entry, NULL, "queues");
     check_processes(check, &chain, queue);
+    check_limiter(check, &chain, queue);
+    check_cluster(check, &chain, queue);
     check_lock(check, &chain, queue);
+    check_wait(check, &chain, queue);
     check_unknown(check, &chain, queue);
     check_handlers(check, entry, &level);
     check_type(check, &chain, &queue->fallback);
@@ -515,7 +575,8 @@ static void check_endpoint(const struct check *check, const struct config_redis 
     level_init(&level, SCHEMA_REDIS, entry, NULL, "redis");
     if (!url && strcmp(entry->key, "default") != 0)
         findings_error(findings, &level.mark, level.key,
-                       "has no url; add url: redis://HOST:PORT/DB or unix:///PATH");
+                       "has no url; add url: redis://HOST:PORT/DB, unix:///PATH, "
+                       "redis+sentinel://HOST:PORT,…/MASTER or redis+cluster://HOST:PORT,…");
     if (!is_used(check->config, redis) && !check->load->incomplete)
         findings_warning(findings, &level.mark, level.key,
                          "no tier uses this endpoint; name it in tiers.important.redis or "
@@ -555,4 +616,5 @@ void load_check(struct load *load, const struct config *config)
     check_worker_user(&check);
     check_redis(&check);
     check_queues(&check);
+    load_check_nodes(load, config);
 }

@@ -18,10 +18,12 @@ static void clear_home(enum schema_home home, void *base)
 
 void config_redis_done(struct config_redis *redis)
 {
+    char *url = TAKE_PTR(redis->url); /* of a row as well as of the place */
+
+    config_redis_forget_place(redis);
+    redis->url = url;
     clear_home(SCHEMA_HOME_REDIS, redis);
     free(redis->name);
-    free(redis->host);
-    free(redis->path);
     *redis = (struct config_redis){ 0 };
 }
 

@@ -33,16 +33,31 @@ enum config_unknown { CONFIG_UNKNOWN_DELAY, CONFIG_UNKNOWN_FAIL };
 /* What the log says of single jobs. */
 enum config_log_jobs { CONFIG_LOG_JOBS_NONE, CONFIG_LOG_JOBS_FAILURES, CONFIG_LOG_JOBS_ALL };
 
+/* What answers at an endpoint. */
+enum config_redis_kind { CONFIG_REDIS_SERVER, CONFIG_REDIS_SENTINEL, CONFIG_REDIS_CLUSTER };
+
+#define CONFIG_REDIS_NODES_MAX 32
+
+struct config_node {
+    char *host;
+    uint16_t port;
+};
+
 struct config_redis {
     char *name; /* key under `redis:` */
-    char *url;  /* as written: redis://host:port/db or unix:///path?db=N; never holds a password */
-    char *host; /* NULL for a unix socket */
-    uint16_t port;   /* 0 for a unix socket */
-    char *path;      /* unix socket path, NULL for TCP */
-    unsigned int db; /* 0 … 15 and up; SELECTed when not 0 */
-    char *prefix;    /* BullMQ key prefix, default "bull" */
-    char *username;  /* ACL user, NULL for the default user */
-    char *password;  /* resolved secret, NULL for none; never printed, never logged */
+    char *url;  /* as written (config_parse_redis_url); never holds a password */
+    enum config_redis_kind kind;
+    char *host;                /* NULL unless CONFIG_REDIS_SERVER over TCP */
+    uint16_t port;             /* likewise 0 */
+    char *path;                /* unix socket path, else NULL */
+    struct config_node *nodes; /* the Sentinels, or nodes of the cluster; else NULL */
+    size_t nodes_count;
+    char *master;                                /* the Sentinels' name of it, else NULL */
+    char *sentinel_username, *sentinel_password; /* of the Sentinels themselves; NULL for none */
+    unsigned int db;                             /* 0 … 15 and up; SELECTed when not 0 */
+    char *prefix;                                /* BullMQ key prefix, default "bull" */
+    char *username;                              /* ACL user, NULL for the default user */
+    char *password; /* resolved secret, NULL for none; never printed, never logged */
     uint64_t connect_timeout_ms;
     uint64_t command_timeout_ms; /* a reply later than this means: connection is lost */
 };
@@ -131,11 +146,18 @@ struct config_queue {
     const struct config_redis *redis; /* borrowed from the same config; the tier's endpoint */
     unsigned int concurrency;         /* jobs at once on this host, over all processes */
     unsigned int processes;           /* 1 … concurrency */
-    uint64_t lock_ms;                 /* >= 5000: a lock must outlive its renewals */
+    unsigned int cluster_concurrency; /* of all hosts; 0: not ours to say */
+    unsigned int limiter_max;         /* jobs in limiter_ms; 0: no limiter, both or none are 0 */
+    uint64_t limiter_ms;
+    uint64_t lock_ms; /* >= 5000: a lock must outlive its renewals */
     uint64_t stalled_interval_ms;
-    unsigned int max_stalled;   /* stalls after which a job fails */
-    unsigned int max_givebacks; /* deaths of its worker after which a job fails, >= 1 */
-    unsigned int batch_max;     /* jobs settled or fetched by one call, 1 … 64 */
+    unsigned int max_stalled;    /* stalls after which a job fails */
+    unsigned int max_givebacks;  /* deaths of its worker after which a job fails, >= 1 */
+    unsigned int max_started;    /* starts after which a job fails; 0 no limit */
+    unsigned int metrics_points; /* minutes kept in the metrics lists; 0: none are written */
+    unsigned int batch_max;      /* jobs settled or fetched by one call, 1 … 64 */
+    unsigned int wait_replicas;  /* that must have what was written; 0 none */
+    uint64_t wait_timeout_ms;    /* … within this, > 0 */
     enum config_on_lock_lost on_lock_lost;
     enum config_log_jobs log_jobs;
     enum config_unknown unknown;
@@ -235,7 +257,9 @@ uint64_t config_stop_budget_ms(uint64_t drain_timeout_ms);
 #define CONFIG_STOP_KILL_MS   5000
 #define CONFIG_STOP_SWEEP_MS  1000
 
-/* Parses redis://[user@]host[:port][/db] and unix:///path[?db=N] into url, host, port, path, db and
+/* Parses redis://[user@]host[:port][/db], unix:///path[?db=N],
+ * redis+sentinel://[user@]host[:port],…/master[/db] and redis+cluster://[user@]host[:port],… into
+ * url, kind, host, port, path, nodes, master, db and
  * (when the URL has one) username of `endpoint`, replacing what was there; the endpoint must be
  * initialised. -EINVAL with what to write instead; a password in a URL is refused, and the text
  * never repeats the URL. */
@@ -247,6 +271,8 @@ MUST_CHECK int config_parse_redis_url(const char *url, struct config_redis *endp
 MUST_CHECK int config_redis_init(struct config_redis *redis, const char *name, const char *url,
                                  struct error *err);
 void config_redis_done(struct config_redis *redis);
+/* Frees what a URL says of the place: url, host, path, nodes, master. */
+void config_redis_forget_place(struct config_redis *endpoint);
 
 void config_free(struct config *config);
 void config_freep(struct config **config);

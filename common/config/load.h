@@ -61,6 +61,9 @@ struct config *load_build(struct load *load);
 /* check.c */
 void load_check(struct load *load, const struct config *config);
 
+/* check_nodes.c */
+void load_check_nodes(struct load *load, const struct config *config);
+
 /* config_load of a text that is not in a file, without queues.d: for tests and fuzzers. */
 MUST_CHECK int config_load_text(const char *file, const char *text, size_t len,
                                 const struct config_override *overrides, size_t overrides_count,

@@ -173,9 +173,11 @@ const struct schema_row schema_rows[] = {
       OF_REDIS(url),
       .preset = "redis://127.0.0.1:6379/0",
       .change = SCHEMA_NEW_WORKERS,
-      .help = "Where the server is: redis://HOST:PORT/DB or unix:///PATH?db=DB. A user may stand "
-              "in it (redis://USER@HOST), a password never: it would show in process lists and "
-              "logs. Needed for every endpoint but `default`." },
+      .help = "redis://HOST:PORT/DB or unix:///PATH?db=DB. With Sentinels, which know the master: "
+              "redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB. Some nodes of a cluster: "
+              "redis+cluster://HOST:PORT,HOST:PORT. A user may stand in it (redis://USER@HOST), a "
+              "password never: it would show in process lists and logs. Needed for every endpoint "
+              "but `default`." },
     { .sections = SCHEMA_REDIS,
       .path = "prefix",
       .type = SCHEMA_TEXT,
@@ -184,7 +186,9 @@ const struct schema_row schema_rows[] = {
       .max = 128,
       .change = SCHEMA_NEW_WORKERS,
       .help = "First part of every key, as in BullMQ's `prefix` option. It must be the one that "
-              "your producers use. On a cluster write it as {bull}." },
+              "your producers use. On a cluster write it as '{bull}': the text in braces puts all "
+              "keys of all queues into one hash slot; or put braces into the names of queues, and "
+              "each has a slot of its own." },
     { .sections = SCHEMA_REDIS,
       .path = "username",
       .type = SCHEMA_TEXT,
@@ -200,6 +204,21 @@ const struct schema_row schema_rows[] = {
       .help = "Where the password is: file:/PATH, cred:NAME (a systemd credential, "
               "LoadCredential=NAME:/PATH in the unit) or env:NAME. The password itself is refused "
               "here. One line, one trailing newline is cut." },
+    { .sections = SCHEMA_REDIS,
+      .path = "sentinel_username",
+      .type = SCHEMA_TEXT,
+      OF_REDIS(sentinel_username),
+      .max = 256,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "ACL user at the Sentinels, which know nothing of the master's users. Without it "
+              "their default user is meant." },
+    { .sections = SCHEMA_REDIS,
+      .path = "sentinel_password",
+      .type = SCHEMA_SECRET,
+      OF_REDIS(sentinel_password),
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Where the password for the Sentinels themselves is, written as `password`. Without "
+              "it they are asked without one." },
     { .sections = SCHEMA_REDIS,
       .path = "connect_timeout",
       .type = SCHEMA_DURATION,
@@ -254,6 +273,44 @@ const struct schema_row schema_rows[] = {
           "handlers run beside it, not in it. More spread the work over processor cores when "
           "thousands of jobs a second pass." },
     { .sections = SCHEMA_QUEUE,
+      .path = "cluster_concurrency",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(cluster_concurrency),
+      .preset = "none",
+      .min = 1,
+      .max = 1000000,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Jobs of the queue at once on all hosts together, stock workers included. It lies in "
+              "Redis, where BullMQ's setGlobalConcurrency has it: each worker that starts writes "
+              "it when it differs, so that the last one to start wins, and the log says so "
+              "(queue.concurrency_applied). none: what was written for this key is taken back; a "
+              "number that somebody else has put there stays and counts." },
+    { .sections = SCHEMA_QUEUE,
+      .path = "limiter.max",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(limiter_max),
+      .preset = "none",
+      .min = 1,
+      .max = 1000000000,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Jobs that may start within limiter.duration, of all workers that have a limiter "
+              "together, on all hosts, stock ones (option `limiter`) included; give all the same. "
+              "A global rate limit of the queue (setGlobalRateLimit) goes before. A queue whose "
+              "handlers ask for a rest (docs/protocols/handler.md) needs one for all of its "
+              "workers to rest." },
+    { .sections = SCHEMA_QUEUE,
+      .path = "limiter.duration",
+      .type = SCHEMA_DURATION,
+      OF_QUEUE(limiter_ms),
+      .preset = "none",
+      .min = 0,
+      .max = 365 * DAYS,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "The time that limiter.max is about; it begins with the first job that starts." },
+    { .sections = SCHEMA_QUEUE,
       .path = "enforce",
       .type = SCHEMA_BOOL,
       OF_QUEUE(enforce),
@@ -305,6 +362,30 @@ const struct schema_row schema_rows[] = {
               "using an attempt, and from the second on it runs alone in its process, so that it "
               "takes no other job with it." },
     { .sections = QUEUE_OPTION,
+      .path = "max_started",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(max_started),
+      .preset = "none",
+      .min = 1,
+      .max = 1000000,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How often a job may be started at all, for whatever reason it came back; the next "
+              "time it fails instead (BullMQ's maxStartedAttempts). It ends jobs that are put "
+              "back for ever without using an attempt." },
+    { .sections = QUEUE_OPTION,
+      .path = "metrics.max_data_points",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(metrics_points),
+      .preset = "none",
+      .min = 1,
+      .max = 100000,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Minutes for which BullMQ's metrics lists (Queue.getMetrics) keep how many jobs "
+              "completed and failed; 20160 are two weeks. It costs about three commands in Redis "
+              "per call. Give all workers of a queue the same. none: drover writes none." },
+    { .sections = QUEUE_OPTION,
       .path = "batch",
       .type = SCHEMA_UINT,
       OF_QUEUE(batch_max),
@@ -314,6 +395,28 @@ const struct schema_row schema_rows[] = {
       .change = SCHEMA_NEW_WORKERS,
       .help = "Most jobs that one call to Redis finishes or fetches. Smaller calls keep Redis free "
               "for others, larger ones move more jobs a second." },
+    { .sections = QUEUE_OPTION,
+      .path = "wait_replicas",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(wait_replicas),
+      .preset = "none",
+      .min = 0,
+      .max = 100,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "So many replicas must have a job that drover adds, before the add counts as done, "
+              "and the fetch of a job, before it starts: a failover to one of them forgets "
+              "neither. One wait (WAIT) per call, not per job. While too few answer, workers "
+              "settle what they have, fetch nothing more and say so." },
+    { .sections = QUEUE_OPTION,
+      .path = "wait_timeout",
+      .type = SCHEMA_DURATION,
+      OF_QUEUE(wait_timeout_ms),
+      .preset = "1s",
+      .min = 1,
+      .max = 1 * MINUTES,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How long a call waits for replicas, at most a sixth of `lock`." },
     { .sections = QUEUE_OPTION,
       .path = "on_lock_lost",
       .type = SCHEMA_WORD,
@@ -525,7 +628,9 @@ const struct schema_row schema_rows[] = {
       .help =
           "Program and arguments, run once a job without a shell: payload on standard input, "
           "result from standard output. Exit code 0 completes the job, 64-68, 77 and 78 fail it "
-          "for good, all others fail the attempt." },
+          "for good, all others fail the attempt. No exit code puts a job elsewhere (to a time, to "
+          "its children) or lets the queue rest: programs give codes meanings of their own, and a "
+          "job that comes back without an attempt may do so for ever. A `process` program can." },
     { .sections = HANDLER_OPTION,
       .path = "handler.process",
       .type = SCHEMA_PROGRAM,

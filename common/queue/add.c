@@ -52,7 +52,8 @@ static void on_added(struct redis *redis, enum redis_outcome outcome, const redi
 {
     _cleanup_(freep) struct add_call *call = arg;
     struct call_result result = queue_call_result(outcome, reply, why, call->count * 2);
-    bool readable = result.outcome == REDIS_REPLY;
+    bool done = result.outcome == REDIS_REPLY || result.outcome == REDIS_UNREPLICATED;
+    bool readable = done;
 
     (void)redis;
     for (size_t i = 0; readable && i < call->count; i++)
@@ -62,7 +63,7 @@ static void on_added(struct redis *redis, enum redis_outcome outcome, const redi
         call->on_done(call->queue, &result, call->results, call->count, call->arg);
         return;
     }
-    if (result.outcome == REDIS_REPLY)
+    if (done)
         result = (struct call_result){ .outcome = REDIS_REFUSED,
                                        .error_class = REDIS_CLASS_OTHER,
                                        .why = "the add script answered in an unknown form" };
@@ -187,8 +188,8 @@ static int send_jobs(struct queue *queue, const struct job_spec *specs, size_t c
     queue_args_add_standard(queue);
     queue_args_add_uint(queue, count);
     put_jobs(queue, specs, count, &texts, related);
-    return queue_args_run(queue, related ? &queue_script_relate : &queue_script_add,
-                          QUEUE_KEY_COUNT, on_added, call, err);
+    return queue_args_run_kept(queue, related ? &queue_script_relate : &queue_script_add,
+                               QUEUE_KEY_COUNT, on_added, call, err);
 }
 
 /* A job that waits for itself would wait for ever. */

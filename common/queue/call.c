@@ -120,6 +120,19 @@ int queue_args_run(struct queue *queue, const struct redis_script *script, size_
                             args->argv_len, 0, on_reply, arg, err);
 }
 
+int queue_args_run_kept(struct queue *queue, const struct redis_script *script, size_t keys_count,
+                        redis_reply_cb *on_reply, void *arg, struct error *err)
+{
+    const struct queue_args *args = &queue->args;
+
+    if (!queue->redis || queue->wait.replicas == 0)
+        return queue_args_run(queue, script, keys_count, on_reply, arg, err);
+    assert(keys_count <= args->count);
+    return redis_run_script_replicated(queue->redis, script, (int)keys_count, (int)args->count,
+                                       args->argv, args->argv_len, &queue->wait, 0, on_reply, arg,
+                                       err);
+}
+
 struct call_result queue_call_result(enum redis_outcome outcome, const redisReply *reply,
                                      const char *why, size_t min_elements)
 {
@@ -127,7 +140,7 @@ struct call_result queue_call_result(enum redis_outcome outcome, const redisRepl
 
     if (outcome == REDIS_REFUSED)
         result.error_class = redis_error_class(reply);
-    if (outcome != REDIS_REPLY || min_elements == 0)
+    if ((outcome != REDIS_REPLY && outcome != REDIS_UNREPLICATED) || min_elements == 0)
         return result;
     if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements >= min_elements)
         return result;

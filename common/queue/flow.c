@@ -280,12 +280,14 @@ static void on_added(struct redis *redis, enum redis_outcome outcome, const redi
     _cleanup_(flow_call_freep) struct flow_call *call = arg;
     struct call_result result = queue_call_result(outcome, reply, why, call->count * 2);
 
+    bool done = result.outcome == REDIS_REPLY || result.outcome == REDIS_UNREPLICATED;
+
     (void)redis;
-    if (result.outcome == REDIS_REPLY && read_results(call, reply)) {
+    if (done && read_results(call, reply)) {
         call->on_done(call->queue, &result, call->results, call->count, call->arg);
         return;
     }
-    if (result.outcome == REDIS_REPLY)
+    if (done)
         result = (struct call_result){ .outcome = REDIS_REFUSED,
                                        .error_class = REDIS_CLASS_OTHER,
                                        .why = "the flow script answered in an unknown form" };
@@ -361,8 +363,8 @@ static int send_flow(const struct flow *flow, struct flow_call *call, struct err
     if (r < 0)
         return r;
     put_flow(flow, call->order, &texts);
-    return queue_args_run(flow->queue, &queue_script_flow, QUEUE_KEY_COUNT + flow->queues_count,
-                          on_added, call, err);
+    return queue_args_run_kept(flow->queue, &queue_script_flow,
+                               QUEUE_KEY_COUNT + flow->queues_count, on_added, call, err);
 }
 
 int queue_add_flow(struct queue *queue, const struct flow_node *root, queue_flow_cb *on_done,

@@ -134,6 +134,11 @@ void queue_set_redis(struct queue *queue, struct redis *redis)
     queue->redis = redis;
 }
 
+void queue_set_wait(struct queue *queue, const struct redis_wait *wait)
+{
+    queue->wait = wait ? *wait : (struct redis_wait){ 0 };
+}
+
 const char *queue_name(const struct queue *queue)
 {
     return queue->name;

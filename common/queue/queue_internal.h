@@ -50,7 +50,8 @@ struct queue {
     struct bytes key_prefix;     /* "<prefix>:<name>:" */
     struct bytes private_prefix; /* of all keys of drover's own for this queue, see queue.c */
     struct bytes keys[QUEUE_KEY_COUNT];
-    struct redis *redis; /* borrowed; NULL until known */
+    struct redis *redis;    /* borrowed; NULL until known */
+    struct redis_wait wait; /* of queue_args_run_kept; replicas 0: it does not wait */
     struct queue_args args;
     struct options_cache *options_cache; /* owned; made at the first fetch; options_cache_free */
     unsigned turns_under_way;            /* calls of turn.lua without their callback yet */
@@ -78,10 +79,15 @@ void queue_args_add_int(struct queue *queue, int64_t value);
 MUST_CHECK int queue_args_run(struct queue *queue, const struct redis_script *script,
                               size_t keys_count, redis_reply_cb *on_reply, void *arg,
                               struct error *err);
+/* The same for what must survive a failover: an add, a settle, a fetch. As queue_set_wait says. */
+MUST_CHECK int queue_args_run_kept(struct queue *queue, const struct redis_script *script,
+                                   size_t keys_count, redis_reply_cb *on_reply, void *arg,
+                                   struct error *err);
 void queue_args_done(struct queue_args *args);
 
-/* Turns what the connection says into what a queue's callback gets: REDIS_REPLY only when `reply`
- * is an array of at least `min_elements` (0: any reply). Otherwise outcome, class and text are
+/* Turns what the connection says into what a queue's callback gets: REDIS_REPLY, or
+ * REDIS_UNREPLICATED, only when `reply` is an array of at least `min_elements` (0: any reply).
+ * Otherwise outcome, class and text are
  * those of the refusal; a reply of another shape is REDIS_REFUSED, class OTHER. */
 struct call_result queue_call_result(enum redis_outcome outcome, const redisReply *reply,
                                      const char *why, size_t min_elements);

@@ -18,6 +18,22 @@ static void refuse(struct redis *redis, const char *what, const char *why)
     redis_lose(redis, "%s: %s", what, why);
 }
 
+/* `mode` as in INFO: standalone, cluster, sentinel. */
+static void check_mode(struct redis *redis, const char *mode)
+{
+    bool is_sentinel = strcmp(mode, "sentinel") == 0, is_node = strcmp(mode, "cluster") == 0;
+    bool wants_node = redis->peer == PEER_NODE || redis->peer == PEER_SEED;
+
+    if (redis->peer == PEER_SENTINEL && !is_sentinel)
+        refuse(redis, "this is no Sentinel", "give the Sentinels' addresses, mostly port 26379");
+    else if (redis->peer != PEER_SENTINEL && is_sentinel)
+        refuse(redis, "this is a Sentinel", "write redis+sentinel://HOST:PORT,…/MASTER");
+    else if (wants_node && !is_node)
+        refuse(redis, "this is not a node of a cluster", "write redis://HOST:PORT/DB");
+    else if (redis->peer == PEER_MASTER && is_node)
+        refuse(redis, "this is a node of a cluster", "write redis+cluster://HOST:PORT,…");
+}
+
 static void check_server(struct redis *redis, const redisReply *reply)
 {
     char mode[32];
@@ -29,9 +45,8 @@ static void check_server(struct redis *redis, const redisReply *reply)
     else if (!redis_version_at_least(redis->version, VERSION_MAJOR, VERSION_MINOR))
         redis_lose(redis, "Redis %s is too old: at least %d.%d is needed", redis->version,
                    VERSION_MAJOR, VERSION_MINOR);
-    else if (redis_info_field(reply->str, reply->len, "redis_mode", mode, sizeof(mode)) &&
-             strcmp(mode, "sentinel") == 0)
-        refuse(redis, "this is a Sentinel", "give the address of the Redis server itself");
+    else if (redis_info_field(reply->str, reply->len, "redis_mode", mode, sizeof(mode)))
+        check_mode(redis, mode);
 }
 
 static void check_persistence(struct redis *redis, const redisReply *reply)
@@ -93,6 +108,7 @@ static const struct step set_name = {
 static const struct step load_script = {
     "SCRIPT LOAD", { "SCRIPT", "LOAD" }, REDIS_REPLY_STRING, NULL
 };
+/* The first is all that is asked of one that has to tell of others only. */
 static const struct step facts[] = {
     { "INFO server", { "INFO", "server" }, REDIS_REPLY_STRING, check_server },
     { "INFO persistence", { "INFO", "persistence" }, REDIS_REPLY_STRING, check_persistence },
@@ -153,14 +169,16 @@ static void send_text(struct redis *redis, const struct step *step, const char *
 static void send_identity(struct redis *redis)
 {
     const struct config_redis *endpoint = redis->endpoint;
-    const char *password = endpoint->password ? endpoint->password : "";
+    bool sentinel = redis->peer == PEER_SENTINEL;
+    const char *username = sentinel ? endpoint->sentinel_username : endpoint->username;
+    const char *password = sentinel ? endpoint->sentinel_password : endpoint->password;
     char db[16];
 
-    if (endpoint->username)
-        send_step(redis, &auth, endpoint->username, strlen(endpoint->username), password);
-    else if (endpoint->password)
+    if (username)
+        send_step(redis, &auth, username, strlen(username), password ? password : "");
+    else if (password)
         send_text(redis, &auth, password);
-    if (endpoint->db != 0) {
+    if (redis->peer == PEER_MASTER && endpoint->db != 0) {
         (void)snprintf(db, sizeof(db), "%u", endpoint->db);
         send_text(redis, &select_db, db);
     }
@@ -170,10 +188,12 @@ static void send_identity(struct redis *redis)
 
 void handshake_start(struct redis *redis)
 {
+    bool works = redis->peer == PEER_MASTER || redis->peer == PEER_NODE;
+
     redis->handshake_left = 0;
     redis->handshake_sent_at_ms = clock_wall_ms();
     send_identity(redis);
-    for (size_t i = 0; i < ARRAY_SIZE(facts); i++)
+    for (size_t i = 0; i < (works ? ARRAY_SIZE(facts) : 1); i++)
         send_text(redis, &facts[i], NULL);
     for (size_t i = 0; redis->scripts && redis->scripts[i]; i++)
         send_step(redis, &load_script, redis->scripts[i]->text, redis->scripts[i]->text_len, NULL);

@@ -2,18 +2,14 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "common/base/clock.h"
-#include "common/base/fd.h"
-#include "common/base/text.h"
 #include "common/config/config.h"
+#include "common/redis/cluster.h"
 #include "common/redis/connection.h"
+#include "common/redis/sentinel.h"
 
 /* Reconnecting: the first try comes soon (a restarted server), later ones spare a struggling one.
  */
@@ -24,11 +20,8 @@
 #define READY_PROVEN_MS    1000
 /* Where the endpoint says 0. */
 #define DEFAULT_TIMEOUT_MS 5000
-/* TCP: a peer that vanished is noticed within about this while nothing is asked. */
-#define TCP_SILENCE_MS     20000
-#define KEEPALIVE_IDLE_S   10
-#define KEEPALIVE_PERIOD_S 5
-#define KEEPALIVE_PROBES   2
+/* A router asks for the map, and then connects to a node. */
+#define ROUTER_TRY_FACTOR  2
 /* After a deadline has passed: how soon the socket is looked at once more. */
 #define LATE_TICK_MS       1
 
@@ -60,12 +53,13 @@ void redis_kick(struct redis *redis)
 static uint64_t next_wake_ms(const struct redis *redis)
 {
     switch (redis->phase) {
+    case PHASE_FIND:
     case PHASE_RESOLVE:
     case PHASE_CONNECT:
     case PHASE_HANDSHAKE:
         return redis->try_deadline_ms;
     case PHASE_READY:
-        return redis->next_deadline_ms;
+        return redis->cluster ? cluster_next_ms(redis->cluster) : redis->next_deadline_ms;
     case PHASE_WAIT:
         return redis->retry_at_ms;
     case PHASE_START:
@@ -102,6 +96,14 @@ static PRINTF_LIKE(2, 0) void set_why(struct redis *redis, const char *format, v
         (void)vsnprintf(redis->why + len, sizeof(redis->why) - (size_t)len, format, args);
 }
 
+static void lose(struct redis *redis)
+{
+    if (redis->phase == PHASE_CLOSED || redis->phase == PHASE_LOST || redis->phase == PHASE_WAIT)
+        return;
+    redis->phase = PHASE_LOST;
+    redis_kick(redis);
+}
+
 void redis_lose(struct redis *redis, const char *format, ...)
 {
     va_list args;
@@ -109,130 +111,24 @@ void redis_lose(struct redis *redis, const char *format, ...)
     va_start(args, format);
     set_why(redis, format, args);
     va_end(args);
-    if (redis->phase == PHASE_CLOSED || redis->phase == PHASE_LOST || redis->phase == PHASE_WAIT)
-        return;
-    redis->phase = PHASE_LOST;
-    redis_kick(redis);
+    lose(redis);
 }
 
-/* ---- one connection: from the address to the handshake ---- */
-
-/* A server that is full writes one error and closes: when our write finds that before our read
- * does, the error is still in the socket. */
-static bool read_last_words(const redisAsyncContext *context, char *out, size_t out_bytes)
+void redis_lose_because(struct redis *redis, const char *why)
 {
-    ssize_t len = recv(context->c.fd, out, out_bytes - 1, MSG_DONTWAIT);
-
-    if (len < 2 || out[0] != '-')
-        return false;
-    out[len] = '\0';
-    out[strcspn(out, "\r\n")] = '\0';
-    return true;
+    if (!redis->why[0])
+        (void)snprintf(redis->why, sizeof(redis->why), "%s", why); /* may be cut */
+    lose(redis);
 }
 
-void redis_lose_context(struct redis *redis, const redisAsyncContext *context)
+const char *redis_print_address(const struct config_node *node, char out[ADDRESS_BYTES])
 {
-    char words[WHY_BYTES / 2];
-
-    if (redis->phase == PHASE_HANDSHAKE && context->c.err &&
-        read_last_words(context, words, sizeof(words)))
-        redis_lose(redis, "%s", words + 1);
-    else
-        redis_lose(redis, "connection lost: %s", context->c.err ? context->c.errstr : "closed");
+    (void)snprintf(out, ADDRESS_BYTES, strchr(node->host, ':') ? "[%s]:%u" : "%s:%u", node->host,
+                   node->port); /* a host has 253 bytes at most, from us or a server: else cut */
+    return out;
 }
 
-static void on_context_gone(redisAsyncContext *context)
-{
-    struct redis *redis = context->data;
-
-    redis->context = NULL;
-    redis->adapter = NULL;
-    redis_lose_context(redis, context);
-}
-
-static void on_context_connected(const redisAsyncContext *context, int status)
-{
-    struct redis *redis = context->data;
-
-    if (redis->phase != PHASE_CONNECT)
-        return;
-    if (status != REDIS_OK) {
-        /* hiredis 0.14 has the reason only in the inner context here. */
-        redis_lose(redis, "connect: %s", context->c.errstr);
-        return;
-    }
-    redis->phase = PHASE_HANDSHAKE;
-    handshake_start(redis);
-}
-
-/* A silent peer is noticed by the kernel too; the deadlines of commands are the first line. */
-static void set_tcp_options(int fd)
-{
-    static const struct {
-        int level, option, value;
-    } options[] = {
-        { SOL_SOCKET, SO_KEEPALIVE, 1 },
-        { IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S },
-        { IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_PERIOD_S },
-        { IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES },
-        { IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_SILENCE_MS },
-        { IPPROTO_TCP, TCP_NODELAY, 1 },
-    };
-
-    /* Without one of them the connection works all the same. */
-    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-        (void)setsockopt(fd, options[i].level, options[i].option, &options[i].value,
-                         sizeof(options[i].value));
-}
-
-static redisAsyncContext *start_context(struct redis *redis)
-{
-    if (redis->endpoint->path)
-        return redisAsyncConnectUnix(redis->endpoint->path);
-    return redisAsyncConnect(redis->addresses.addresses[redis->address_at], redis->endpoint->port);
-}
-
-/* Sockets of hiredis are born without close-on-exec. */
-static int prepare_context(struct redis *redis, redisAsyncContext *context, struct error *err)
-{
-    if (context->err || context->c.err || context->c.fd < 0)
-        return error_set(err, -ECONNREFUSED, "%s",
-                         context->c.errstr[0] ? context->c.errstr : "no socket");
-    if (fd_set_cloexec(context->c.fd, err) < 0)
-        return err->code;
-    if (!redis->endpoint->path)
-        set_tcp_options(context->c.fd);
-    context->data = redis;
-    return redis_adapter_attach(context, redis->loop, on_context_gone, &redis->adapter, err);
-}
-
-static bool more_addresses(const struct redis *redis)
-{
-    return redis->address_at < redis->addresses.count;
-}
-
-/* Tries the next address of this try. */
-static void connect_next(struct redis *redis)
-{
-    redisAsyncContext *context = start_context(redis);
-    struct error err = { .code = 0 };
-
-    redis->address_at++;
-    redis->why[0] = '\0';
-    redis->phase = PHASE_CONNECT;
-    if (!context) {
-        redis_lose(redis, "connect: out of memory");
-        return;
-    }
-    if (prepare_context(redis, context, &err) < 0) {
-        redisAsyncFree(context);
-        redis_lose(redis, "connect: %s", err.text);
-        return;
-    }
-    redis->context = context;
-    (void)redisAsyncSetConnectCallback(context,
-                                       on_context_connected); /* fails only when set twice */
-}
+/* ---- one try: from the address to the handshake ---- */
 
 static void on_resolved(const struct resolve_result *result, const char *why, void *arg)
 {
@@ -244,31 +140,67 @@ static void on_resolved(const struct resolve_result *result, const char *why, vo
         return;
     }
     redis->addresses = *result;
-    connect_next(redis);
+    context_connect_next(redis);
     if (redis->phase == PHASE_CONNECT)
         arm_timer(redis);
 }
 
-static void start_try(struct redis *redis)
+static void set_place(struct redis *redis)
 {
-    const struct config_redis *endpoint = redis->endpoint;
+    const char *what = redis->peer == PEER_SENTINEL ? "sentinel" : "redis";
+    char address[ADDRESS_BYTES];
+
+    if (redis->cluster)
+        (void)snprintf(redis->place, sizeof(redis->place), "the cluster");
+    else if (redis->nodes_count > 0)
+        (void)snprintf(redis->place, sizeof(redis->place), "%s %s", what,
+                       redis_print_address(&redis->nodes[redis->node_at], address));
+    else if (redis->sentinel)
+        (void)snprintf(redis->place, sizeof(redis->place), "the Sentinels' %s",
+                       redis->endpoint->master);
+    else
+        (void)snprintf(redis->place, sizeof(redis->place), "redis %s", redis->endpoint->path);
+}
+
+void redis_connect_found(struct redis *redis)
+{
+    const char *host = NULL;
     struct error err = { .code = 0 };
 
-    redis->why[0] = '\0';
+    set_place(redis);
     redis->address_at = 0;
     redis->addresses.count = 0;
-    redis->try_deadline_ms = clock_now_ms() + timeout_or_default(endpoint->connect_timeout_ms);
-    if (endpoint->path) {
+    if (redis->nodes_count == 0) {
         redis->addresses.count = 1;
-        connect_next(redis);
-    } else if (resolve_literal(endpoint->host, &redis->addresses)) {
-        connect_next(redis);
-    } else {
-        redis->phase = PHASE_RESOLVE;
-        if (resolve_start(redis->loop, endpoint->host, on_resolved, redis, &redis->resolve, &err) <
-            0)
-            redis_lose(redis, "%s", err.text);
+        context_connect_next(redis);
+        return;
     }
+    host = redis->nodes[redis->node_at].host;
+    if (resolve_literal(host, &redis->addresses)) {
+        context_connect_next(redis);
+        return;
+    }
+    redis->phase = PHASE_RESOLVE;
+    if (resolve_start(redis->loop, host, on_resolved, redis, &redis->resolve, &err) < 0)
+        redis_lose(redis, "%s", err.text);
+}
+
+static void start_try(struct redis *redis)
+{
+    redis->why[0] = '\0';
+    redis->try_deadline_ms = clock_now_ms() + redis->try_timeout_ms;
+    if (!redis->sentinel && !redis->cluster) {
+        redis_connect_found(redis);
+        return;
+    }
+    redis->phase = PHASE_FIND;
+    if (redis->sentinel)
+        (void)redis_set_nodes(redis, NULL, 0); /* no memory is taken */
+    set_place(redis);
+    if (redis->sentinel)
+        sentinel_find(redis->sentinel);
+    else
+        cluster_find(redis->cluster);
 }
 
 void redis_become_ready(struct redis *redis)
@@ -282,9 +214,13 @@ void redis_become_ready(struct redis *redis)
 
 /* ---- the end of one connection, and of all ---- */
 
-static void drop_context(struct redis *redis)
+void redis_drop_context(struct redis *redis)
 {
     resolve_abandon(TAKE_PTR(redis->resolve));
+    if (redis->sentinel)
+        sentinel_stop_finding(redis->sentinel);
+    if (redis->cluster)
+        cluster_drop(redis->cluster);
     if (redis->context)
         redisAsyncFree(
             redis->context); /* answers the pending commands; on_context_gone clears it */
@@ -292,8 +228,21 @@ static void drop_context(struct redis *redis)
     redis->next_deadline_ms = NO_DEADLINE;
 }
 
-static void wait_and_tell(struct redis *redis)
+/* Where there are several nodes the next one is tried at once, until each has had its turn. */
+static bool has_other_nodes(const struct redis *redis)
 {
+    return redis->nodes_count > 1 && !redis->sentinel && redis->failures % redis->nodes_count != 0;
+}
+
+static void wait_and_tell(struct redis *redis, bool was_ready)
+{
+    redis->failures = was_ready ? 0 : redis->failures + 1;
+    if (redis->nodes_count > 0)
+        redis->node_at = (redis->node_at + 1) % redis->nodes_count;
+    if (!was_ready && has_other_nodes(redis)) {
+        redis->phase = PHASE_START;
+        return;
+    }
     redis->phase = PHASE_WAIT;
     redis->retry_at_ms = clock_now_ms() + backoff_next_ms(&redis->backoff);
     if (redis->once) {
@@ -309,34 +258,81 @@ static void wait_and_tell(struct redis *redis)
 static void end_connection(struct redis *redis)
 {
     bool was_ready = redis->ready_since_ms != 0;
+    bool more_addresses = redis->address_at < redis->addresses.count;
 
     if (was_ready && clock_now_ms() - redis->ready_since_ms >= READY_PROVEN_MS)
         backoff_reset(&redis->backoff);
     redis->ready_since_ms = 0;
-    drop_context(redis);
+    redis_drop_context(redis);
     if (redis->closing)
         return;
-    if (!was_ready && more_addresses(redis) && clock_now_ms() < redis->try_deadline_ms)
-        connect_next(redis);
+    if (!was_ready && more_addresses && clock_now_ms() < redis->try_deadline_ms)
+        context_connect_next(redis);
     else
-        wait_and_tell(redis);
+        wait_and_tell(redis, was_ready);
+}
+
+bool redis_set_nodes(struct redis *redis, const struct config_node *nodes, size_t count)
+{
+    struct config_node *copies = count ? calloc(count, sizeof(*copies)) : NULL;
+    size_t done = 0;
+
+    while (copies && done < count) {
+        copies[done] = (struct config_node){ strdup(nodes[done].host), nodes[done].port };
+        if (!copies[done].host)
+            break;
+        done++;
+    }
+    if (done < count) {
+        while (done > 0)
+            free(copies[--done].host);
+        free(copies);
+        return false;
+    }
+    for (size_t i = 0; i < redis->nodes_count; i++)
+        free(redis->nodes[i].host);
+    free(redis->nodes);
+    redis->nodes = copies;
+    redis->nodes_count = count;
+    redis->node_at = 0;
+    return true;
 }
 
 static void redis_free(struct redis *redis)
 {
     if (!redis)
         return;
+    sentinel_free(redis->sentinel);
+    cluster_free(redis->cluster);
+    (void)redis_set_nodes(redis, NULL, 0); /* no memory is taken */
     free(redis->client_name);
-    free(redis->place);
     free(redis);
+}
+
+static void on_timer_closed(uv_handle_t *handle);
+
+static void end_after_children(struct redis *redis)
+{
+    if (redis->children == 0)
+        uv_close((uv_handle_t *)&redis->timer, on_timer_closed);
+}
+
+void redis_child_ended(struct redis *redis)
+{
+    redis->children--;
+    if (redis->phase == PHASE_CLOSED)
+        end_after_children(redis);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct redis *redis = handle->data;
+    struct redis *parent = redis->parent;
 
     redis->on_state(redis, REDIS_CLOSED, redis->told, redis->arg);
     redis_free(redis);
+    if (parent)
+        redis_child_ended(parent);
 }
 
 static void finish_close(struct redis *redis)
@@ -349,8 +345,10 @@ static void finish_close(struct redis *redis)
         (void)snprintf(redis->why, sizeof(redis->why), "%s: the connection was closed",
                        redis->place);
     redis->phase = PHASE_CLOSED; /* nothing is accepted and no timer started any more */
-    drop_context(redis);
-    uv_close((uv_handle_t *)&redis->timer, on_timer_closed);
+    redis_drop_context(redis);
+    if (redis->sentinel)
+        sentinel_close(redis->sentinel);
+    end_after_children(redis);
 }
 
 /* ---- the step ---- */
@@ -358,6 +356,7 @@ static void finish_close(struct redis *redis)
 static void check_try(struct redis *redis, uint64_t now_ms)
 {
     static const char *const during[] = {
+        [PHASE_FIND] = "find the server",
         [PHASE_RESOLVE] = "look up the name",
         [PHASE_CONNECT] = "connect",
         [PHASE_HANDSHAKE] = "handshake",
@@ -367,7 +366,7 @@ static void check_try(struct redis *redis, uint64_t now_ms)
         return;
     redis->address_at = redis->addresses.count; /* the time is up for the other addresses too */
     redis_lose(redis, "%s: no answer within %llu ms", during[redis->phase],
-               (unsigned long long)timeout_or_default(redis->endpoint->connect_timeout_ms));
+               (unsigned long long)redis->try_timeout_ms);
 }
 
 /* Looks at the whole state and acts; safe at any time, twice, but only from the timer: callbacks of
@@ -380,13 +379,17 @@ static void redis_step(struct redis *redis)
     case PHASE_START:
         start_try(redis);
         break;
+    case PHASE_FIND:
     case PHASE_RESOLVE:
     case PHASE_CONNECT:
     case PHASE_HANDSHAKE:
         check_try(redis, now_ms);
         break;
     case PHASE_READY:
-        requests_check_deadlines(redis, now_ms);
+        if (redis->cluster)
+            cluster_step(redis->cluster, now_ms);
+        else
+            requests_check_deadlines(redis, now_ms);
         break;
     case PHASE_WAIT:
         if (now_ms >= redis->retry_at_ms)
@@ -404,44 +407,102 @@ static void redis_step(struct redis *redis)
 
 /* ---- the interface ---- */
 
-static char *place_of(const struct config_redis *endpoint)
+static struct redis *new_redis(uv_loop_t *loop, const struct link_options *options)
 {
-    if (endpoint->path)
-        return text_format("redis %s", endpoint->path);
-    return text_format(strchr(endpoint->host, ':') ? "redis [%s]:%u" : "redis %s:%u",
-                       endpoint->host, endpoint->port);
-}
-
-int redis_open(uv_loop_t *loop, const struct redis_options *options, struct redis **out_redis,
-               struct error *err)
-{
+    const struct config_redis *endpoint = options->endpoint;
     struct redis *redis = calloc(1, sizeof(*redis));
 
-    assert(options->endpoint->path || options->endpoint->host);
     if (!redis)
-        return error_set(err, -ENOMEM, "allocate a connection");
+        return NULL;
     redis->loop = loop;
-    redis->endpoint = options->endpoint;
+    redis->endpoint = endpoint;
+    redis->peer = options->peer;
     redis->scripts = options->scripts;
     redis->blocking = options->blocking;
     redis->once = options->once;
     redis->on_state = options->on_state;
     redis->arg = options->arg;
     redis->next_deadline_ms = NO_DEADLINE;
+    redis->try_timeout_ms = options->try_timeout_ms
+                                ? options->try_timeout_ms
+                                : timeout_or_default(endpoint->connect_timeout_ms);
     redis->backoff = (struct backoff){ .first_ms = BACKOFF_FIRST_MS,
                                        .max_ms = REDIS_RETRY_MAX_MS,
                                        .jitter = BACKOFF_JITTER };
     TAILQ_INIT(&redis->requests);
-    redis->place = place_of(options->endpoint);
     if (options->client_name)
         redis->client_name = strdup(options->client_name);
-    if (!redis->place || (options->client_name && !redis->client_name)) {
+    if ((options->client_name && !redis->client_name) ||
+        !redis_set_nodes(redis, options->nodes, options->nodes_count)) {
+        redis_free(redis);
+        return NULL;
+    }
+    return redis;
+}
+
+static void start(struct redis *redis, struct redis *parent)
+{
+    set_place(redis);
+    (void)uv_timer_init(redis->loop, &redis->timer); /* always 0 */
+    redis->timer.data = redis;
+    redis->parent = parent;
+    if (parent)
+        parent->children++;
+    redis_kick(redis);
+}
+
+int redis_open_link(uv_loop_t *loop, const struct link_options *options, struct redis **out_redis,
+                    struct error *err)
+{
+    struct redis *redis = new_redis(loop, options);
+
+    if (!redis)
+        return error_set(err, -ENOMEM, "allocate a connection");
+    start(redis, options->parent);
+    *out_redis = redis;
+    return 0;
+}
+
+/* What knows where to connect to, where the endpoint does not say it itself. */
+static bool add_finder(struct redis *redis, const struct redis_options *options)
+{
+    switch (options->endpoint->kind) {
+    case CONFIG_REDIS_SENTINEL:
+        redis->sentinel = sentinel_new(redis, !options->once && !options->blocking);
+        return redis->sentinel;
+    case CONFIG_REDIS_CLUSTER:
+        redis->cluster = cluster_new(redis, options->slot_key);
+        redis->try_timeout_ms *= ROUTER_TRY_FACTOR;
+        return redis->cluster;
+    case CONFIG_REDIS_SERVER:
+        break;
+    }
+    return true;
+}
+
+int redis_open(uv_loop_t *loop, const struct redis_options *options, struct redis **out_redis,
+               struct error *err)
+{
+    const struct config_redis *endpoint = options->endpoint;
+    const struct config_node node = { endpoint->host, endpoint->port };
+    const struct link_options link = { .endpoint = endpoint,
+                                       .peer = PEER_MASTER,
+                                       .nodes = &node,
+                                       .nodes_count = endpoint->host ? 1 : 0,
+                                       .client_name = options->client_name,
+                                       .scripts = options->scripts,
+                                       .blocking = options->blocking,
+                                       .once = options->once,
+                                       .on_state = options->on_state,
+                                       .arg = options->arg };
+    struct redis *redis = new_redis(loop, &link);
+
+    assert(endpoint->path || endpoint->host || endpoint->nodes_count > 0);
+    if (!redis || !add_finder(redis, options)) {
         redis_free(redis);
         return error_set(err, -ENOMEM, "allocate a connection");
     }
-    (void)uv_timer_init(loop, &redis->timer); /* always 0 */
-    redis->timer.data = redis;
-    redis_kick(redis);
+    start(redis, NULL);
     *out_redis = redis;
     return 0;
 }
@@ -464,6 +525,7 @@ enum redis_state redis_state(const struct redis *redis)
         return REDIS_CLOSED;
     switch (redis->phase) {
     case PHASE_START:
+    case PHASE_FIND:
     case PHASE_RESOLVE:
     case PHASE_CONNECT:
     case PHASE_HANDSHAKE:
@@ -479,8 +541,9 @@ enum redis_state redis_state(const struct redis *redis)
     return REDIS_CLOSED;
 }
 
-static int send_call(struct redis *redis, const struct call *call, uint64_t deadline_ms,
-                     redis_reply_cb *on_reply, void *arg, struct error *err)
+/* at: which master; NULL: the one that the command is for. */
+static int send_call(struct redis *redis, const struct call *call, const size_t *at,
+                     uint64_t deadline_ms, redis_reply_cb *on_reply, void *arg, struct error *err)
 {
     uint64_t timeout_ms = deadline_ms;
 
@@ -488,6 +551,8 @@ static int send_call(struct redis *redis, const struct call *call, uint64_t dead
         return error_set(err, -ENOTCONN, "%s", redis->why[0] ? redis->why : "not connected");
     if (timeout_ms == 0 && !redis->blocking)
         timeout_ms = timeout_or_default(redis->endpoint->command_timeout_ms);
+    if (redis->cluster)
+        return cluster_send(redis->cluster, call, at, timeout_ms, on_reply, arg, err);
     return request_send(redis, call, timeout_ms, on_reply, arg, err);
 }
 
@@ -497,21 +562,55 @@ int redis_command(struct redis *redis, int argc, const char *const *argv, const 
     const struct call call = { .argc = (size_t)argc, .argv = argv, .argv_len = argv_len };
 
     assert(argc > 0);
-    return send_call(redis, &call, deadline_ms, on_reply, arg, err);
+    return send_call(redis, &call, NULL, deadline_ms, on_reply, arg, err);
+}
+
+size_t redis_masters_count(const struct redis *redis)
+{
+    return redis->cluster ? cluster_masters_count(redis->cluster) : 1;
+}
+
+int redis_command_at(struct redis *redis, size_t at, int argc, const char *const *argv,
+                     const size_t *argv_len, uint64_t deadline_ms, redis_reply_cb *on_reply,
+                     void *arg, struct error *err)
+{
+    const struct call call = { .argc = (size_t)argc, .argv = argv, .argv_len = argv_len };
+
+    assert(argc > 0);
+    if (at >= redis_masters_count(redis))
+        return error_set(err, -ENOENT, "there is no master %zu", at);
+    return send_call(redis, &call, &at, deadline_ms, on_reply, arg, err);
+}
+
+int redis_run_script_replicated(struct redis *redis, const struct redis_script *script,
+                                int keys_count, int args_count, const char *const *args,
+                                const size_t *args_len, const struct redis_wait *wait,
+                                uint64_t deadline_ms, redis_reply_cb *on_reply, void *arg,
+                                struct error *err)
+{
+    const struct call call = { .script = script,
+                               .keys_count = keys_count,
+                               .argc = (size_t)args_count,
+                               .argv = args,
+                               .argv_len = args_len,
+                               .wait = wait };
+
+    assert(keys_count >= 0 && keys_count <= args_count);
+    assert(!wait || (wait->replicas > 0 && wait->timeout_ms > 0));
+    return send_call(redis, &call, NULL, deadline_ms, on_reply, arg, err);
 }
 
 int redis_run_script(struct redis *redis, const struct redis_script *script, int keys_count,
                      int args_count, const char *const *args, const size_t *args_len,
                      uint64_t deadline_ms, redis_reply_cb *on_reply, void *arg, struct error *err)
 {
-    const struct call call = { .script = script,
-                               .keys_count = keys_count,
-                               .argc = (size_t)args_count,
-                               .argv = args,
-                               .argv_len = args_len };
+    return redis_run_script_replicated(redis, script, keys_count, args_count, args, args_len, NULL,
+                                       deadline_ms, on_reply, arg, err);
+}
 
-    assert(keys_count >= 0 && keys_count <= args_count);
-    return send_call(redis, &call, deadline_ms, on_reply, arg, err);
+const char *redis_server_place(const struct redis *redis)
+{
+    return redis->place;
 }
 
 const char *redis_server_version(const struct redis *redis)

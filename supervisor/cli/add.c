@@ -136,10 +136,10 @@ static void on_added(struct queue *queue, const struct call_result *call,
 
     (void)queue;
     adder->answered = true;
-    if (call->outcome != REDIS_REPLY) {
+    if (call->outcome != REDIS_REPLY)
         adder->code = cli_call_failed(&adder->session, call, "add jobs");
+    if (call->outcome != REDIS_REPLY && call->outcome != REDIS_UNREPLICATED)
         return;
-    }
     for (size_t i = 0; i < count; i++)
         take_result(adder, &results[i], adder->lines[i]);
 }
@@ -390,6 +390,9 @@ static int run(struct adder *adder, const struct cli_target *target, const char 
         output_error("%s", err.text);
         return EXIT_CODE_FAILED;
     }
+    if (known && known->wait_replicas > 0)
+        queue_set_wait(adder->queue,
+                       &(struct redis_wait){ known->wait_replicas, known->wait_timeout_ms });
     if (adder->values->lines)
         add_file(adder);
     else

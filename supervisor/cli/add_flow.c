@@ -18,6 +18,7 @@ struct flow_adder {
     struct flow_tree *tree;
     struct flow_node *nodes; /* the tree's */
     size_t count;
+    struct redis_wait wait; /* the most that a queue of the tree wants */
     bool json, answered;
     int code;
     uint64_t added, duplicates;
@@ -118,12 +119,12 @@ static void on_added(struct queue *queue, const struct call_result *call,
     (void)queue;
     (void)count;
     adder->answered = true;
-    if (call->outcome != REDIS_REPLY) {
+    if (call->outcome != REDIS_REPLY)
         adder->code = cli_call_failed(&adder->session, call, "add the flow");
+    if (call->outcome != REDIS_REPLY && call->outcome != REDIS_UNREPLICATED)
         return;
-    }
     walk_node(&walk, adder->nodes);
-    if (adder->code != EXIT_CODE_OK)
+    if (!results[0].id)
         output_error("nothing of the flow was added");
     else if (!adder->json)
         print_sum(adder, results[0].id);
@@ -193,6 +194,7 @@ static int run(struct flow_adder *adder, const struct cli_target *target, const 
     if (code != 0)
         return code;
     queue_set_redis(adder->queue, adder->session.redis);
+    queue_set_wait(adder->queue, &adder->wait);
     if (queue_add_flow(adder->queue, root, on_added, adder, &err) < 0)
         return cli_call_refused(&adder->session, &err, "add the flow");
     cli_session_wait(&adder->session, &adder->answered);

@@ -251,6 +251,11 @@ int cli_call_failed(const struct cli_session *session, const struct call_result 
                      what, endpoint, call->why);
         return EXIT_CODE_UNAVAILABLE;
     }
+    if (call->outcome == REDIS_UNREPLICATED) {
+        output_error("%s: %s\na failover may forget it: look at the replicas (INFO replication)",
+                     what, call->why);
+        return EXIT_CODE_UNAVAILABLE;
+    }
     output_error("%s: %s refused: %s%s", what, endpoint, call->why, advice(call->error_class));
     return call->error_class == REDIS_CLASS_OTHER ? EXIT_CODE_FAILED : EXIT_CODE_UNAVAILABLE;
 }

@@ -46,6 +46,7 @@ struct ask {
     bool done;
     int code;
     bool denied_is_fine; /* the server may refuse: code 0, no reply */
+    size_t master;       /* of a cluster: which is asked */
 };
 
 static void on_asked(struct redis *redis, enum redis_outcome outcome, const redisReply *reply,
@@ -74,7 +75,8 @@ static int run_ask(struct ask *ask, int argc, const char *const *argv)
         (void)error_set(&err, -ENOTCONN, "not connected");
         return cli_call_refused(ask->session, &err, ask->what);
     }
-    if (redis_command(ask->session->redis, argc, argv, NULL, 0, on_asked, ask, &err) < 0)
+    if (redis_command_at(ask->session->redis, ask->master, argc, argv, NULL, 0, on_asked, ask,
+                         &err) < 0)
         return cli_call_refused(ask->session, &err, ask->what);
     cli_session_wait(ask->session, &ask->done);
     return ask->code;
@@ -139,27 +141,43 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int scan_queues(struct cli_session *session, struct cli_names *out)
+/* The keys of one master. */
+static int scan_master(struct cli_session *session, size_t master, const char *pattern,
+                       struct scan *scan)
 {
-    const char *prefix = session->endpoint->prefix;
-    _cleanup_(freep) char *pattern = glob_of(prefix);
-    struct scan scan = { .out = out, .prefix_len = strlen(prefix) + 1, .cursor = "0" };
-
-    if (!pattern)
-        return EXIT_CODE_FAILED;
+    (void)snprintf(scan->cursor, sizeof(scan->cursor), "0");
     do {
-        const char *argv[] = { "SCAN", scan.cursor, "MATCH", pattern, "COUNT", "1000" };
-        struct ask ask = {
-            .on_reply = on_scanned, .arg = &scan, .session = session, .what = "look for queues"
-        };
+        const char *argv[] = { "SCAN", scan->cursor, "MATCH", pattern, "COUNT", "1000" };
+        struct ask ask = { .on_reply = on_scanned,
+                           .arg = scan,
+                           .session = session,
+                           .what = "look for queues",
+                           .master = master };
         int code = run_ask(&ask, ARRAY_SIZE(argv), argv);
 
         if (code != 0)
             return code;
-    } while (strcmp(scan.cursor, "0") != 0 && !scan.no_memory && out->count < QUEUES_MAX);
+    } while (strcmp(scan->cursor, "0") != 0 && !scan->no_memory && scan->out->count < QUEUES_MAX);
+    return scan->no_memory ? EXIT_CODE_FAILED : 0;
+}
+
+static size_t masters_of(const struct cli_session *session)
+{
+    return session->redis ? redis_masters_count(session->redis) : 1;
+}
+
+static int scan_queues(struct cli_session *session, struct cli_names *out)
+{
+    const char *prefix = session->endpoint->prefix;
+    _cleanup_(freep) char *pattern = glob_of(prefix);
+    struct scan scan = { .out = out, .prefix_len = strlen(prefix) + 1 };
+    int code = pattern ? 0 : EXIT_CODE_FAILED;
+
+    for (size_t i = 0; code == 0 && i < masters_of(session); i++)
+        code = scan_master(session, i, pattern, &scan);
     if (out->count > 1)
         qsort(out->items, out->count, sizeof(*out->items), by_name);
-    return scan.no_memory ? EXIT_CODE_FAILED : 0;
+    return code;
 }
 
 int cli_find_queues(struct cli_session *session, struct cli_names *out)
@@ -236,25 +254,38 @@ int cli_pick_queues(struct cli_session *session, const char *const *names, size_
 
 /* ---- workers ---- */
 
+/* Behind the lists of the masters before. */
 static void on_clients(const redisReply *reply, void *arg)
 {
     struct cli_clients *clients = arg;
+    char *all = NULL;
 
-    if (reply->type == REDIS_REPLY_STRING)
-        clients->list = strdup(reply->str);
+    if (reply->type != REDIS_REPLY_STRING)
+        return;
+    all = text_format("%s%s", clients->list ? clients->list : "", reply->str);
+    if (!all)
+        return;
+    free(clients->list);
+    clients->list = all;
 }
 
 int cli_list_clients(struct cli_session *session, struct cli_clients *out)
 {
     const char *argv[] = { "CLIENT", "LIST" };
-    struct ask ask = { .on_reply = on_clients,
-                       .arg = out,
-                       .session = session,
-                       .what = "list clients",
-                       .denied_is_fine = true };
+    int code = 0;
 
     *out = (struct cli_clients){ 0 };
-    return run_ask(&ask, ARRAY_SIZE(argv), argv);
+    for (size_t i = 0; code == 0 && i < masters_of(session); i++) {
+        struct ask ask = { .on_reply = on_clients,
+                           .arg = out,
+                           .session = session,
+                           .what = "list clients",
+                           .denied_is_fine = true,
+                           .master = i };
+
+        code = run_ask(&ask, ARRAY_SIZE(argv), argv);
+    }
+    return code;
 }
 
 uint64_t cli_count_workers(const struct cli_clients *clients, const char *base)

@@ -12,8 +12,11 @@ ALLOWED = {
     "common/cron": ["common/base", "common/cron"],
     "common/redis": ["common/base", "common/config", "common/redis"],
     "common/queue": ["common/base", "common/config", "common/cron", "common/redis", "common/queue"],
+    "common/client": ["common/base", "common/config", "common/redis", "common/queue", "common/client"],
     "supervisor": ["common", "supervisor"],
     "workers": ["common", "workers"],
+    "include": [],  # self-contained: it is installed
+    "docs": [],  # examples, which are built outside of the tree
     "tests": ["common", "supervisor", "workers", "tests"],
 }
 SUPERVISOR_PARTS = ("supervisor/master", "supervisor/cli")

@@ -136,6 +136,21 @@ static void add_arg(struct redis_server *server, const char *arg)
         die("out of memory");
 }
 
+/* A Sentinel wants a file of its own, which it writes. */
+static void add_sentinel(struct redis_server *server)
+{
+    char path[96];
+    int fd = -1;
+
+    (void)snprintf(path, sizeof(path), "%s/sentinel.conf", server->dir);
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        die("create %s: %s", path, strerror(errno));
+    (void)close(fd);
+    add_arg(server, path);
+    add_arg(server, "--sentinel");
+}
+
 static void build_args(struct redis_server *server, const struct redis_server_options *options)
 {
     static const char *const fixed[] = {
@@ -150,6 +165,8 @@ static void build_args(struct redis_server *server, const struct redis_server_op
         die("out of memory");
     (void)snprintf(port, sizeof(port), "%u", server->port);
     add_arg(server, "redis-server");
+    if (options && options->sentinel)
+        add_sentinel(server);
     add_arg(server, "--port");
     add_arg(server, port);
     add_arg(server, "--bind");

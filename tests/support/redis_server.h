@@ -25,6 +25,7 @@ struct redis_server {
 
 struct redis_server_options {
     bool tcp;        /* listen on a free port of 127.0.0.1 too */
+    bool sentinel;   /* a Sentinel that monitors nothing yet */
     bool skip_ready; /* do not wait for a PONG (a server that is to stay loading) */
     const char *const
         *args; /* more options, NULL-terminated: "--maxclients", "10"; NULL for none */

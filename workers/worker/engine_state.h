@@ -2,10 +2,12 @@
  *
  *   engine.c   step, life, the ladder of drain and stop
  *   jobs.c     a job from fetch to outcome, the ladder that ends a handler
+ *   iterations.c  the next iteration of a scheduler, before its job runs
  *   turns.c    the settle-and-fetch calls
  *   locks.c    beat, renewal, proof
  *   waiting.c  what to do when there is nothing to fetch
  *   solo.c     jobs that must run alone
+ *   replicas.c jobs that too few replicas know of
  *   resolve.c  lost replies
  *   board.c    what is shown on the scoreboard
  *   job_log.c  what the log says of single jobs
@@ -72,7 +74,8 @@ struct waiting {
     bool marker_held;       /* a marker was popped and no fetch was sent since */
     bool stopped;           /* on_stop_waiting was called */
     uint64_t next_due_ms;   /* wall time of the next delayed job; 0 unknown */
-    uint64_t limited_ms;    /* no fetch before */
+    uint64_t limited_ms;    /* no fetch before: the last one said so, */
+    uint64_t rest_ms;       /* or a handler has asked for it */
     uint64_t poll_ms;       /* fetch then although nobody told of work; 0 never */
     uint64_t retry_ms;      /* no wait before */
     size_t returning;       /* markers being put back */
@@ -89,6 +92,12 @@ enum solo_state {
 struct solo {
     enum solo_state state;
     uint64_t not_before_ms; /* a fetch for one brought nothing: no more emptying before */
+};
+
+struct replicas {
+    bool missing;      /* the last turn says so: nothing is fetched */
+    bool left;         /* nothing is fetched any more anyway: turns do not wait for replicas */
+    uint64_t probe_ms; /* when missing: the next turn at the latest */
 };
 
 /* After a lost reply, in this order; bounded by the answers, which the connection bounds. */
@@ -122,6 +131,12 @@ struct stalled {
     bool checking;
 };
 
+/* The queue's concurrency in Redis is made what the configuration says, on each new connection. */
+struct concurrency {
+    bool applied, asking;
+    uint64_t retry_ms; /* not before */
+};
+
 struct engine {
     struct engine_options options;
     size_t allowed; /* jobs that may run now, <= options.slots */
@@ -140,9 +155,11 @@ struct engine {
     struct locks locks;
     struct waiting waiting;
     struct solo solo;
+    struct replicas replicas;
     struct resolve resolve;
     struct stalled stalled;
     struct orphans_watch orphans;
+    struct concurrency concurrency;
     struct put_backs put_backs;
     struct tally tally;
     uint64_t next_deadline_ms; /* no run has an earlier one; 0 none has any */
@@ -183,12 +200,27 @@ void engine_finish(struct run *run, const struct handler_outcome *outcome);
  * SETTLE_GIVE_BACK_COUNTED, else NULL. */
 void engine_put_back(struct run *run, enum settle_kind kind, uint64_t delay_ms,
                      const struct bytes *reason);
+/* Runs it, or settles it without running; at first and again when its next iteration is made. */
+void engine_start(struct run *run);
+/* It was to wait for children and has none that are pending: what it waits for is there, so it runs
+ * again. */
+void engine_repeat_without_children(struct run *run);
 /* The result is not ours to write: forget the job, count it as lost. */
 void engine_drop(struct run *run);
 /* Asks a running handler to end; the hard rung follows after grace_ms. */
 void engine_cancel(struct run *run, enum run_cause cause, uint64_t grace_ms);
 /* Time-outs and hard rungs that are due. */
 void engine_step_deadlines(struct engine *engine, uint64_t now_ms);
+
+/* iterations.c */
+
+/* `run` (running, without a handler) is an iteration of a scheduler: makes the next one, then
+ * engine_start. */
+void iterations_begin(struct run *run);
+/* Its lock is lost, or can't be relied on: it must not start. */
+void iterations_lose(struct run *run);
+void iterations_step(struct engine *engine, uint64_t now_ms);
+uint64_t iterations_next_ms(const struct engine *engine);
 
 /* turns.c */
 void turns_init(struct engine *engine);
@@ -209,6 +241,8 @@ bool waiting_may_fetch(const struct engine *engine, uint64_t now_ms);
 bool waiting_wants_fetch(const struct engine *engine, uint64_t now_ms);
 void waiting_note_fetch(struct engine *engine);
 void waiting_note_state(struct engine *engine, const struct fetch_state *state, size_t fetched);
+/* A handler wanted the queue to rest, and Redis knows. */
+void waiting_rest(struct engine *engine, uint64_t rest_ms);
 void waiting_step(struct engine *engine, uint64_t now_ms);
 uint64_t waiting_next_ms(const struct engine *engine, uint64_t now_ms);
 
@@ -223,6 +257,15 @@ void solo_note_failed(struct engine *engine);
 /* A fetch was answered; `asked`: it was the one for a job that must run alone. */
 void solo_note_state(struct engine *engine, bool asked, const struct fetch_state *state,
                      size_t fetched);
+
+/* replicas.c */
+bool replicas_are_missing(const struct engine *engine);
+/* A turn was executed. */
+void replicas_note(struct engine *engine, const struct call_result *result);
+/* Is a turn to be sent only to ask for them? */
+bool replicas_wants_probe(const struct engine *engine, uint64_t now_ms);
+uint64_t replicas_next_ms(const struct engine *engine);
+void replicas_step(struct engine *engine);
 
 /* board.c */
 void board_begin_run(struct run *run);

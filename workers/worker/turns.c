@@ -116,12 +116,17 @@ static void take_result(struct engine *engine, struct run *run, const struct set
     switch (result->code) {
     case SETTLE_OK:
         engine_note_settled(run);
+        if (run->settle.kind == SETTLE_WAIT && run->settle.delay_ms > 0)
+            waiting_rest(engine, run->settle.delay_ms);
         runs_set_state(&engine->runs, run, RUN_FREE);
         return;
     case SETTLE_CORRUPT:
         log_error("job.corrupt", LOG_RUN(run), LOG_STR("why", result->why));
         engine->tally.failed++;
         runs_set_state(&engine->runs, run, RUN_FREE);
+        return;
+    case SETTLE_NO_CHILDREN:
+        engine_repeat_without_children(run);
         return;
     case SETTLE_NO_LOCK:
         settle_again_after_relock(engine, run);
@@ -194,6 +199,8 @@ static void measure(struct turn_call *call, size_t fetched)
 
     turns->last_reply_us = now_us;
     scoreboard_count_time(call->engine->options.board, SCOREBOARD_CALL_US, now_us - call->sent_us);
+    if (call->engine->config->wait_replicas > 0)
+        return; /* most of the time is the replicas', however few jobs a call carries */
     batch_note(&turns->batch, fetched > call->count ? fetched : call->count, now_us - from_us);
 }
 
@@ -229,12 +236,14 @@ static void on_turn_done(struct queue *queue, const struct call_result *result,
     struct turn_call *call = arg;
     struct engine *engine = call->engine;
 
+    bool done = result->outcome == REDIS_REPLY || result->outcome == REDIS_UNREPLICATED;
+
     (void)queue;
     land(call);
     engine_touch(engine);
-    if (result->outcome != REDIS_REPLY && call->want > 0)
+    if (!done && call->want > 0)
         engine->waiting.drained = false; /* nobody said so */
-    if (result->outcome != REDIS_REPLY && call->alone)
+    if (!done && call->alone)
         solo_note_failed(engine);
     if (result->outcome == REDIS_UNKNOWN) {
         resolve_note_lost(engine, call);
@@ -248,6 +257,7 @@ static void on_turn_done(struct queue *queue, const struct call_result *result,
     engine->tally.calls++;
     measure(call, jobs_count);
     take_results(call, results, results_count);
+    replicas_note(engine, result); /* before any of its jobs starts */
     for (size_t i = 0; i < jobs_count; i++)
         engine_admit(engine, jobs[i], call->sent_boot_ms);
     if (call->want > 0 && state)
@@ -366,6 +376,8 @@ static bool send_next(struct engine *engine, uint64_t now_ms)
 
     if (!call)
         return false;
+    if (replicas_wants_probe(engine, now_ms))
+        return send_call(call, carry, 0, /* alone= */ false);
     if (waiting_may_fetch(engine, now_ms) && solo_wants_fetch(engine))
         return send_call(call, 0, 1, /* alone= */ true);
     if (waiting_may_fetch(engine, now_ms) && !solo_holds_back(engine))

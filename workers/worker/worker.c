@@ -300,8 +300,12 @@ static void warn_of_skew(const struct link *link)
 
 static void log_link(const struct link *link, enum redis_state state, const char *why)
 {
-    if (state == REDIS_READY)
+    if (state == REDIS_READY && link->ready)
+        log_info("redis.moved", LOG_STR("connection", link->name),
+                 LOG_STR("server", redis_server_place(link->redis)));
+    else if (state == REDIS_READY)
         log_info("redis.ready", LOG_STR("connection", link->name),
+                 LOG_STR("server", redis_server_place(link->redis)),
                  LOG_STR("version", redis_server_version(link->redis)),
                  LOG_INT("clock_skew_ms", redis_clock_skew_ms(link->redis)));
     else if (state == REDIS_WAITING && link->was_ready)
@@ -310,14 +314,32 @@ static void log_link(const struct link *link, enum redis_state state, const char
         log_error("redis.refused", LOG_STR("connection", link->name), LOG_STR("why", why));
 }
 
+/* After a failover both connections must be to one master. Whichever is there first has asked the
+ * Sentinels last; the other one asks them anew. The nodes of a cluster tell it themselves. */
+static void keep_together(const struct link *link)
+{
+    struct worker *worker = link->worker;
+    struct link *other = link == &worker->command ? &worker->blocking : &worker->command;
+
+    if (worker->queue_config->redis->kind != CONFIG_REDIS_SENTINEL || !other->ready ||
+        strcmp(redis_server_run_id(link->redis), redis_server_run_id(other->redis)) == 0)
+        return;
+    redis_reconnect(other->redis, "the other connection has found another master");
+}
+
 static void on_redis_state(struct redis *redis, enum redis_state state, const char *why, void *arg)
 {
     struct link *link = arg;
+    bool moved = state == REDIS_READY && link->ready;
 
     (void)redis;
     log_link(link, state, why);
-    if (state == REDIS_READY)
+    if (state == REDIS_READY) {
         warn_of_skew(link);
+        keep_together(link);
+    }
+    if (moved)
+        return;
     link->ready = state == REDIS_READY;
     link->was_ready = state == REDIS_READY;
     if (state == REDIS_CLOSED) {
@@ -337,6 +359,7 @@ static int open_link(struct link *link, struct error *err)
     bool blocking = link == &worker->blocking;
     struct redis_options options = {
         .endpoint = worker->queue_config->redis,
+        .slot_key = queue_key_prefix(worker->queue),
         .client_name = blocking ? worker->client_name : NULL,
         .scripts = blocking ? NULL : queue_scripts,
         .blocking = blocking,
@@ -398,6 +421,9 @@ static int open_queue(struct worker *worker, struct error *err)
 
     if (queue_new(queue->redis->prefix, queue->name, NULL, &worker->queue, err) < 0)
         return error_wrap(err, "open queue %s", queue->name);
+    if (queue->wait_replicas > 0)
+        queue_set_wait(worker->queue,
+                       &(struct redis_wait){ queue->wait_replicas, queue->wait_timeout_ms });
     worker->client_name = queue_worker_client_name(worker->queue, worker->identity.name);
     if (!worker->client_name)
         return error_set(err, -ENOMEM, "name the connection");

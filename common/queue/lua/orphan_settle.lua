@@ -6,7 +6,8 @@
 -- Result  per id: 0 no orphan; 1 one, seen for the first time, or changed; 2 settled; 3 put back, or removed
 -- Bounds  the ids, 50 at most; looking for one in `wait`, `paused` and `active` is linear in their length.
 -- Calls   30 + 44 * ids; ids = 50
--- Elements waiting; waiting = 1000000
+-- Elements 1000
+-- Linear  LPOS active, LPOS paused, LPOS wait
 -- Repeat  always: what was put back is in a state.
 -- Failure a job whose data is damaged is put to wait as it is: the fetch that meets it puts it into `failed`. One that has
 --         finished is never put back: it would run again.

@@ -5,7 +5,8 @@
 -- Result  0, or -1 when the job is gone. No event, as in stock clients.
 -- Bounds  one job; looking for it in `wait` and `paused` is linear in their length.
 -- Calls   26
--- Elements waiting; waiting = 1000000
+-- Elements 1000
+-- Linear  LREM paused, LREM wait
 -- Repeat  safe: the job goes to the end of its priority once more.
 
 --- include lib/keys.lua

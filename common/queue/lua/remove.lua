@@ -12,7 +12,8 @@
 --         again; -1 there was nothing; -8 pending iteration of a scheduler; -50 a lock forbids it, or it stays ("pending")
 -- Bounds  ARGV 6 jobs; looking for one in its queue's lists is linear in their length.
 -- Calls   20 + 74 * jobs + 4 * named; jobs = ARGV[6], named = 100
--- Elements waiting; waiting = 1000000
+-- Elements 1000
+-- Linear  LREM active, LREM paused, LREM wait
 -- Repeat  always.
 -- Failure a queue whose own keys hold something else refuses the call; see lib/remove.lua.
 

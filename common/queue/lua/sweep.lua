@@ -10,6 +10,7 @@
 -- Bounds  ARGV 7 ids, of which ARGV 8 go. Taking one out of a list is linear in those that were passed over.
 -- Calls   24 + 33 * ids + 16 * parents; ids = ARGV[7], parents = 100
 -- Elements passed + ids; passed = ARGV[6], ids = ARGV[7]
+-- Linear  LREM active, LREM paused, LREM wait
 -- Repeat  always.
 -- Failure a queue whose own keys hold something else refuses the call; see lib/remove.lua.
 

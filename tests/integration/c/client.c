@@ -49,6 +49,14 @@ void client_init(struct client *client, const struct redis_server_options *optio
     client->endpoint.path = client->server.socket_path;
 }
 
+void client_use_url(struct client *client, const char *url)
+{
+    struct error err = { .code = 0 };
+
+    cr_assert(config_parse_redis_url(url, &client->endpoint, &err) == 0, "%s", err.text);
+    client->owns_endpoint = true;
+}
+
 static void on_state(struct redis *redis, enum redis_state state, const char *why, void *arg)
 {
     struct client *client = arg;
@@ -132,6 +140,8 @@ void client_end(struct client *client)
     (void)uv_run(&client->loop, UV_RUN_DEFAULT);
     cr_expect(uv_loop_close(&client->loop) == 0, "handles are left on the loop");
     redis_server_stop(&client->server);
+    if (client->owns_endpoint)
+        config_redis_forget_place(&client->endpoint);
     free(client->calls);
     client->calls = NULL;
 }
@@ -202,20 +212,36 @@ struct client_call *client_send_words(struct client *client, const char *const *
     return call;
 }
 
-struct client_call *client_run(struct client *client, const struct redis_script *script,
-                               int keys_count, const char *const *args, int args_count)
+struct client_call *client_run_waiting(struct client *client, const struct redis_script *script,
+                                       int keys_count, const char *const *args, int args_count,
+                                       const struct redis_wait *wait)
 {
     struct client_call *call = new_call(client);
     struct error err = { .code = 0 };
     int r = 0;
 
     client->sending = true;
-    r = redis_run_script(client->redis, script, keys_count, args_count, args, NULL, 0, on_reply,
-                         call, &err);
+    r = redis_run_script_replicated(client->redis, script, keys_count, args_count, args, NULL, wait,
+                                    0, on_reply, call, &err);
     client->sending = false;
     cr_assert(r == 0, "%s", err.text);
     client->calls_count++;
     return call;
+}
+
+struct client_call *client_run(struct client *client, const struct redis_script *script,
+                               int keys_count, const char *const *args, int args_count)
+{
+    return client_run_waiting(client, script, keys_count, args, args_count, NULL);
+}
+
+int client_run_refused(struct client *client, const struct redis_script *script, int keys_count,
+                       const char *const *args, int args_count)
+{
+    struct error err = { .code = 0 };
+
+    return redis_run_script(client->redis, script, keys_count, args_count, args, NULL, 0, on_reply,
+                            NULL, &err);
 }
 
 void client_script(struct client *client, struct redis_script *script, const char *name,

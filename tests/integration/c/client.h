@@ -38,6 +38,7 @@ struct client {
     uv_timer_t tick; /* keeps the loop turning while the test waits */
     struct redis_server server;
     struct config_redis endpoint;
+    bool owns_endpoint; /* client_use_url */
     struct redis_options options;
     struct redis *redis; /* NULL after the end was told */
     struct client_call *calls;
@@ -51,8 +52,10 @@ struct client {
 /* Starts a server with these options (NULL for none) and prepares the endpoint on its unix socket,
  * time-outs of 5 s; nothing is opened yet. */
 void client_init(struct client *client, const struct redis_server_options *options);
-/* The same without a server: endpoint.path or .host is the test's. */
+/* The same without a server: the test fills the endpoint itself, or client_use_url does. */
 void client_init_alone(struct client *client);
+/* The endpoint is that of the URL; freed by client_end. */
+void client_use_url(struct client *client, const char *url);
 void client_open(struct client *client);
 /* Opens and waits for READY. */
 void client_open_ready(struct client *client);
@@ -89,6 +92,14 @@ struct client_call *client_try(struct client *client, uint64_t deadline_ms,
 struct client_call *client_send_words(struct client *client, const char *const *words);
 struct client_call *client_run(struct client *client, const struct redis_script *script,
                                int keys_count, const char *const *args, int args_count);
+
+/* The same, waiting for replicas. */
+struct client_call *client_run_waiting(struct client *client, const struct redis_script *script,
+                                       int keys_count, const char *const *args, int args_count,
+                                       const struct redis_wait *wait);
+/* How redis_run_script refuses it: the code. */
+int client_run_refused(struct client *client, const struct redis_script *script, int keys_count,
+                       const char *const *args, int args_count);
 
 /* A script with its sha as this server computes it (it is loaded by that). */
 void client_script(struct client *client, struct redis_script *script, const char *name,

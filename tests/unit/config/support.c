@@ -193,6 +193,11 @@ static char *map_with(const struct schema_row *row, const char *value, const cha
         return text_format("{%s%s%s: %s}", strcmp(name, "type") ? "type: fixed, " : "",
                            strcmp(name, "delay") ? "delay: 1s, " : "", name, value);
     }
+    if (strncmp(row->path, "limiter.", 8) == 0 && strcmp(value, "none") != 0) {
+        *out_path = "limiter";
+        return text_format("{%s, %s: %s}", strcmp(name, "max") ? "max: 5" : "duration: 1s", name,
+                           value);
+    }
     if (strcmp(row->path, "start.restart_first") == 0) {
         *out_path = "start";
         return text_format("{restart_first: %s, restart_max: 1h}", value);
@@ -211,6 +216,10 @@ char *yaml_with_row(const struct schema_row *row, size_t section_index, const ch
                            "queues: {q: {tier: %s, handler: noop}}\n",
                            strstr(path, "ephemeral") ? "ephemeral" : "important", value,
                            strstr(path, "ephemeral") ? "ephemeral" : "important");
+    if (strncmp(path, "sentinel_", 9) == 0)
+        return text_format("redis: {default: {url: \"redis+sentinel://h/m\", %s: %s}}\n"
+                           "queues: {q: {handler: noop}}\n",
+                           path, value);
     if (strcmp(path, "processes") == 0)
         return text_format("queues: {q: {concurrency: 2000, processes: %s, handler: noop}}\n",
                            value);

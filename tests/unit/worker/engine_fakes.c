@@ -113,6 +113,15 @@ void end_run_with(unsigned int id, enum handler_outcome_kind kind, const char *r
     end_fake(running(id), &outcome);
 }
 
+void end_run_at(unsigned int id, enum handler_outcome_kind kind, uint64_t retry_at_ms)
+{
+    struct handler_outcome outcome = { .kind = kind,
+                                       .retry_after_ms = -1,
+                                       .retry_at_ms = retry_at_ms };
+
+    end_fake(running(id), &outcome);
+}
+
 void end_run(unsigned int id, enum handler_outcome_kind kind)
 {
     end_run_with(id, kind, "", -1);
@@ -230,7 +239,8 @@ int queue_turn(struct queue *queue, struct fetcher *fetcher, const struct settle
     REFUSE_WHEN_TOLD(err);
     cr_assert(le(sz, count, QUEUE_TURN_MAX));
     cr_assert(le(sz, want->max, QUEUE_TURN_MAX));
-    cr_assert(not(count == 0 && want->max == 0), "a call must carry something");
+    cr_assert(not(count == 0 && want->max == 0 && !rig.engine->replicas.missing),
+              "a call must carry something, or ask for replicas");
     if (want->alone) {
         cr_assert(eq(sz, want->max, 1));
         cr_assert(eq(sz, count + runs_held(&rig.engine->runs), 0), "it holds nothing");
@@ -242,12 +252,15 @@ int queue_turn(struct queue *queue, struct fetcher *fetcher, const struct settle
     call->want = want->max;
     call->alone = want->alone;
     call->live = want->live;
+    call->limiter = fetcher->limiter;
+    call->metrics_points = fetcher->metrics_points;
     call->n = ++fetcher->calls; /* as queue_turn does */
     for (size_t i = 0; i < count; i++) {
         struct fake_settle *settle = &call->settles[i];
 
         settle->kind = settles[i].kind;
         settle->delay_ms = settles[i].delay_ms;
+        settle->due_at_ms = settles[i].due_at_ms;
         settle->attempts_max = settles[i].attempts_max;
         settle->keep = settles[i].keep;
         copy_bytes(settle->id, sizeof(settle->id), &settles[i].job->id);
@@ -312,6 +325,22 @@ int queue_adopt(struct queue *queue, struct fetcher *fetcher, const struct job *
     return 0;
 }
 
+int queue_continue_scheduler(struct queue *queue, const struct job *job, queue_continue_cb *on_done,
+                             void *arg, struct error *err)
+{
+    struct fake_call *call;
+
+    (void)queue;
+    REFUSE_WHEN_TOLD(err);
+    if (rig.continue_result < 0)
+        return error_set(err, rig.continue_result, "told");
+    if (rig.continue_result > 0)
+        return rig.continue_result;
+    call = record(FAKE_CONTINUE, (void *)on_done, arg);
+    copy_bytes(call->ids[0], sizeof(call->ids[0]), &job->id);
+    return 0;
+}
+
 int queue_leave(struct queue *queue, const struct fetcher *fetcher, queue_done_cb *on_done,
                 void *arg, struct error *err)
 {
@@ -319,6 +348,15 @@ int queue_leave(struct queue *queue, const struct fetcher *fetcher, queue_done_c
     (void)fetcher;
     REFUSE_WHEN_TOLD(err);
     (void)record(FAKE_LEAVE, (void *)on_done, arg);
+    return 0;
+}
+
+int queue_apply_concurrency(struct queue *queue, uint64_t concurrency, queue_done_cb *on_done,
+                            void *arg, struct error *err)
+{
+    (void)queue;
+    REFUSE_WHEN_TOLD(err);
+    record(FAKE_CONCURRENCY, (void *)on_done, arg)->concurrency = concurrency;
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <criterion/new/assert.h>
 
 #include "common/base/clock.h"
+#include "common/queue/scheduler.h"
 #include "workers/worker/engine_state.h"
 
 enum fake_kind {
@@ -21,6 +22,8 @@ enum fake_kind {
     FAKE_ORPHANS,
     FAKE_WAIT,
     FAKE_RETURN,
+    FAKE_CONTINUE,
+    FAKE_CONCURRENCY,
 };
 
 #define FAKE_JOBS_MAX  256
@@ -29,7 +32,7 @@ enum fake_kind {
 struct fake_settle {
     enum settle_kind kind;
     char id[32], value[128], stacktrace[256];
-    uint64_t delay_ms, attempts_max;
+    uint64_t delay_ms, due_at_ms, attempts_max;
     struct job_keep keep;
 };
 
@@ -45,6 +48,9 @@ struct fake_call {
     size_t want;
     bool alone;
     uint64_t live, n, timeout_ms;
+    uint64_t concurrency;   /* of CONCURRENCY */
+    struct limiter limiter; /* of TURN, likewise: */
+    uint64_t metrics_points;
     struct worker_identity identity; /* of RENEW */
 };
 
@@ -94,6 +100,8 @@ struct rig {
     size_t looks_open; /* for orphans, not freed yet; likewise, of the last one: */
     enum orphan_action look_action;
     char look_token[64];
+    bool waits_no_more;   /* queue_set_wait said so */
+    int continue_result;  /* what queue_continue_scheduler returns */
     int send_result;      /* what queue_* calls return, 0 or a negative errno */
     bool stopped_waiting; /* on_stop_waiting was called */
     bool ended;
@@ -131,6 +139,9 @@ void answer_turn(struct fake_call *call, const enum settle_code *codes, struct j
 /* All settled, `jobs_count` new jobs numbered from `first_id`, `waiting` left behind. */
 void answer_jobs(struct fake_call *call, unsigned int first_id, size_t jobs_count,
                  uint64_t waiting);
+/* Done, but too few replicas have it (wait_replicas). */
+void answer_turn_unreplicated(struct fake_call *call, unsigned int first_id, size_t jobs_count,
+                              uint64_t waiting);
 void answer_turn_badly(struct fake_call *call, enum redis_outcome outcome,
                        enum redis_error_class error_class);
 void answer_renew(struct fake_call *call, const enum lock_answer *answers);
@@ -145,10 +156,14 @@ void answer_orphans(struct fake_call *call, const struct orphans_result *result)
 void answer_orphans_badly(struct fake_call *call, enum redis_outcome outcome);
 void answer_adopt_badly(struct fake_call *call, enum redis_outcome outcome, struct job **jobs,
                         size_t jobs_count);
-void answer_value(struct fake_call *call, int64_t value); /* LEAVE, STALLED, RETURN */
+void answer_value(struct fake_call *call, int64_t value); /* LEAVE, STALLED, RETURN, CONCURRENCY */
+void answer_value_badly(struct fake_call *call);
 void answer_wait(struct fake_call *call, uint64_t due_ms);
 void answer_wait_badly(struct fake_call *call, enum redis_outcome outcome);
-/* Answers open RENEW and STALLED calls as if all were well. */
+/* The next iteration of a fetched one. */
+void answer_continue(struct fake_call *call, enum scheduler_step step);
+void answer_continue_badly(struct fake_call *call, enum redis_outcome outcome);
+/* Answers open RENEW, STALLED and CONCURRENCY calls as if all were well. */
 void answer_beats(void);
 
 /* The run of a job still at work; fails the test when there is none. */
@@ -160,6 +175,7 @@ void fail_run(unsigned int id, const char *reason);
 void end_run(unsigned int id, enum handler_outcome_kind kind);
 void end_run_with(unsigned int id, enum handler_outcome_kind kind, const char *reason,
                   int64_t retry_after_ms);
+void end_run_at(unsigned int id, enum handler_outcome_kind kind, uint64_t retry_at_ms);
 
 /* engine_resize, and a step. */
 void resize(size_t slots);
