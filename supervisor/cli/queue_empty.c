@@ -130,7 +130,8 @@ static int act_clean(struct verb *verb)
 
     if (code == 0)
         code = verb_open_queue(verb, verb->words[0]);
-    if (code == 0)
+    /* Nobody is asked: then it is not worth looking at all of them twice. */
+    if (code == 0 && (!verb->values.yes || verb->values.dry_run))
         code = count_old(&bulk, spec.state, spec.grace_ms);
     if (code != 0 || verb->values.dry_run)
         return code;
