@@ -18,7 +18,10 @@
 /* Codes of remove.lua that its callers never see. */
 enum { TREE_LARGE = 1, TREE_UNSEEN = 2 };
 
-static const char *const kinds[] = { "dependencies", "processed", "failed", "unsuccessful" };
+/* Pending children go last: with the last of them their parent would go on, and a worker could take
+ * it before its own turn comes. */
+static const char *const kinds[] = { "processed", "failed", "unsuccessful", "dependencies" };
+#define KIND_PENDING (ARRAY_SIZE(kinds) - 1)
 
 struct frame {
     struct frame *above; /* of the job that this one is a child of; NULL: the root */
@@ -97,6 +100,7 @@ static int push(struct remove_call *call, const char *prefix, const char *rest, 
         return error_set(err, -ENOMEM, "allocate a page of children");
     memcpy(frame->key, prefix, prefix_len);
     memcpy(frame->key + prefix_len, rest, rest_len + 1);
+    frame->kind = call->phase == PHASE_REMOVE ? 0 : KIND_PENDING;
     frame->above = call->top;
     frame->cursor[0] = '0';
     call->top = frame;
@@ -202,7 +206,7 @@ static bool finish_page(struct remove_call *call)
         return true;
     }
     if (frame->last) {
-        frame->kind = call->phase == PHASE_REMOVE ? frame->kind + 1 : ARRAY_SIZE(kinds);
+        frame->kind++;
         frame->last = false;
     }
     return false;

@@ -295,6 +295,30 @@ Test(removal, a_lock_anywhere_in_a_large_tree_keeps_it_whole)
     says("0", "EXISTS bull:d:events bull:q:events");
 }
 
+static void check_waits(void)
+{
+    says("0", "EXISTS bull:q:wait");
+}
+
+/* Children that have ended go first, so that the job goes together with the last ones it waits for.
+ */
+Test(removal, a_job_is_not_let_go_on_while_its_tree_is_removed)
+{
+    grow(50, 0, 0);
+    for (int i = 0; i < 500; i++) {
+        char id[16];
+
+        (void)snprintf(id, sizeof(id), "e%d", i);
+        ops_put("c", "completed", i, id, NULL);
+        redis_says("HSET bull:q:P:processed bull:c:%s 1", id);
+    }
+    queue_rig_between(check_waits);
+    remove_job("P", true);
+    queue_rig_between(NULL);
+    expect(CHANGE_OK, 551);
+    cr_expect_str_eq(ops_keys(), "");
+}
+
 static void lock_late(void)
 {
     if (++pieces == 12)
