@@ -15,9 +15,6 @@
 #define CALLS_MAX  10000000 /* likewise */
 #define CURSOR_MAX 24
 
-/* Codes of remove.lua that its callers never see. */
-enum { TREE_LARGE = 1, TREE_UNSEEN = 2 };
-
 /* Pending children go last: with the last of them their parent would go on, and a worker could take
  * it before its own turn comes. */
 static const char *const kinds[] = { "processed", "failed", "unsuccessful", "dependencies" };
@@ -324,7 +321,7 @@ static void on_tried(struct redis *redis, enum redis_outcome outcome, const redi
         return;
     }
     call->result.removed += queue_reply_uint(reply->element[1], 0);
-    if (queue_reply_uint(reply->element[0], 0) != TREE_LARGE) {
+    if (queue_reply_uint(reply->element[0], 0) != REMOVE_LARGE) {
         end_with_code(call, change_read_code(reply->element[0]));
         return;
     }
@@ -344,9 +341,9 @@ static bool take_answer(struct remove_call *call, uint64_t code, struct error *e
 {
     struct frame *frame = call->top;
 
-    if (code == TREE_UNSEEN)
+    if (code == REMOVE_UNSEEN)
         return false;
-    if (code != TREE_LARGE) {
+    if (code != REMOVE_LARGE) {
         frame->at++;
         return true;
     }
@@ -359,7 +356,7 @@ static bool take_answer(struct remove_call *call, uint64_t code, struct error *e
 /* The job of the top frame itself: gone, or still too large. */
 static void take_own_answer(struct remove_call *call, uint64_t code)
 {
-    if (code != TREE_LARGE)
+    if (code != REMOVE_LARGE)
         pop(call);
 }
 
