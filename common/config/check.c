@@ -201,6 +201,35 @@ static void check_processes(const struct check *check, const struct chain *chain
                queue->processes, queue->concurrency, queue->processes);
 }
 
+static void check_limiter(const struct check *check, const struct chain *chain,
+                          const struct config_queue *queue)
+{
+    struct spot max = spot_of(chain, "limiter.max");
+    struct spot duration = spot_of(chain, "limiter.duration");
+
+    if (max.bad || duration.bad || !queue->limiter_max == !queue->limiter_ms)
+        return;
+    contradict(check, nearer(&max, &duration),
+               "a limiter needs both max and duration; add %s, or take it out",
+               queue->limiter_max ? "duration: 1s" : "max");
+}
+
+static void check_cluster(const struct check *check, const struct chain *chain,
+                          const struct config_queue *queue)
+{
+    struct spot concurrency = spot_of(chain, "concurrency");
+    struct spot cluster = spot_of(chain, "cluster_concurrency");
+    const struct spot *near = nearer(&cluster, &concurrency);
+
+    if (concurrency.bad || cluster.bad || !queue->cluster_concurrency ||
+        queue->concurrency <= queue->cluster_concurrency)
+        return;
+    findings_warning(&check->load->findings, &near->mark, near->key,
+                     "concurrency (%u) is more than cluster_concurrency (%u), so some of it can "
+                     "never run; lower concurrency or raise cluster_concurrency",
+                     queue->concurrency, queue->cluster_concurrency);
+}
+
 static void check_lock(const struct check *check, const struct chain *chain,
                        const struct config_queue *queue)
 {
@@ -390,6 +419,8 @@ static void check_queue(const struct check *check, const struct tree_entry *entr
 
     level_init(&level, SCHEMA_QUEUE, entry, NULL, "queues");
     check_processes(check, &chain, queue);
+    check_limiter(check, &chain, queue);
+    check_cluster(check, &chain, queue);
     check_lock(check, &chain, queue);
     check_wait(check, &chain, queue);
     check_unknown(check, &chain, queue);

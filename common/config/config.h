@@ -27,6 +27,7 @@ enum config_backoff_kind { CONFIG_BACKOFF_NONE, CONFIG_BACKOFF_FIXED, CONFIG_BAC
 enum config_on_lock_lost { CONFIG_LOCK_LOST_STOP, CONFIG_LOCK_LOST_FINISH };
 
 /* What to do with a job whose name has no handler. */
+enum config_orphans { CONFIG_ORPHANS_OFF, CONFIG_ORPHANS_REPORT, CONFIG_ORPHANS_REPAIR };
 enum config_unknown { CONFIG_UNKNOWN_DELAY, CONFIG_UNKNOWN_FAIL };
 
 /* What the log says of single jobs. */
@@ -145,16 +146,22 @@ struct config_queue {
     const struct config_redis *redis; /* borrowed from the same config; the tier's endpoint */
     unsigned int concurrency;         /* jobs at once on this host, over all processes */
     unsigned int processes;           /* 1 … concurrency */
-    uint64_t lock_ms;                 /* >= 5000: a lock must outlive its renewals */
+    unsigned int cluster_concurrency; /* of all hosts; 0: not ours to say */
+    unsigned int limiter_max;         /* jobs in limiter_ms; 0: no limiter, both or none are 0 */
+    uint64_t limiter_ms;
+    uint64_t lock_ms; /* >= 5000: a lock must outlive its renewals */
     uint64_t stalled_interval_ms;
-    unsigned int max_stalled;   /* stalls after which a job fails */
-    unsigned int max_givebacks; /* deaths of its worker after which a job fails, >= 1 */
-    unsigned int batch_max;     /* jobs settled or fetched by one call, 1 … 64 */
-    unsigned int wait_replicas; /* that must have what was written; 0 none */
-    uint64_t wait_timeout_ms;   /* … within this, > 0 */
+    unsigned int max_stalled;    /* stalls after which a job fails */
+    unsigned int max_givebacks;  /* deaths of its worker after which a job fails, >= 1 */
+    unsigned int max_started;    /* starts after which a job fails; 0 no limit */
+    unsigned int metrics_points; /* minutes kept in the metrics lists; 0: none are written */
+    unsigned int batch_max;      /* jobs settled or fetched by one call, 1 … 64 */
+    unsigned int wait_replicas;  /* that must have what was written; 0 none */
+    uint64_t wait_timeout_ms;    /* … within this, > 0 */
     enum config_on_lock_lost on_lock_lost;
     enum config_log_jobs log_jobs;
     enum config_unknown unknown;
+    enum config_orphans orphans;
     uint64_t unknown_delay_ms;
     bool enforce; /* YAML wins over the job's own options */
     struct config_type

@@ -273,6 +273,44 @@ const struct schema_row schema_rows[] = {
           "handlers run beside it, not in it. More spread the work over processor cores when "
           "thousands of jobs a second pass." },
     { .sections = SCHEMA_QUEUE,
+      .path = "cluster_concurrency",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(cluster_concurrency),
+      .preset = "none",
+      .min = 1,
+      .max = 1000000,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Jobs of the queue at once on all hosts together, stock workers included. It lies in "
+              "Redis, where BullMQ's setGlobalConcurrency has it: each worker that starts writes "
+              "it when it differs, so that the last one to start wins, and the log says so "
+              "(queue.concurrency_applied). none: what was written for this key is taken back; a "
+              "number that somebody else has put there stays and counts." },
+    { .sections = SCHEMA_QUEUE,
+      .path = "limiter.max",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(limiter_max),
+      .preset = "none",
+      .min = 1,
+      .max = 1000000000,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Jobs that may start within limiter.duration, of all workers that have a limiter "
+              "together, on all hosts, stock ones (option `limiter`) included; give all the same. "
+              "A global rate limit of the queue (setGlobalRateLimit) goes before. A queue whose "
+              "handlers ask for a rest (docs/protocols/handler.md) needs one for all of its "
+              "workers to rest." },
+    { .sections = SCHEMA_QUEUE,
+      .path = "limiter.duration",
+      .type = SCHEMA_DURATION,
+      OF_QUEUE(limiter_ms),
+      .preset = "none",
+      .min = 0,
+      .max = 365 * DAYS,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "The time that limiter.max is about; it begins with the first job that starts." },
+    { .sections = SCHEMA_QUEUE,
       .path = "enforce",
       .type = SCHEMA_BOOL,
       OF_QUEUE(enforce),
@@ -323,6 +361,30 @@ const struct schema_row schema_rows[] = {
               "those deaths. Until then each death gives it back to the front of its queue without "
               "using an attempt, and from the second on it runs alone in its process, so that it "
               "takes no other job with it." },
+    { .sections = QUEUE_OPTION,
+      .path = "max_started",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(max_started),
+      .preset = "none",
+      .min = 1,
+      .max = 1000000,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "How often a job may be started at all, for whatever reason it came back; the next "
+              "time it fails instead (BullMQ's maxStartedAttempts). It ends jobs that are put "
+              "back for ever without using an attempt." },
+    { .sections = QUEUE_OPTION,
+      .path = "metrics.max_data_points",
+      .type = SCHEMA_UINT,
+      OF_QUEUE(metrics_points),
+      .preset = "none",
+      .min = 1,
+      .max = 100000,
+      .flags = SCHEMA_ZERO_IS_NONE,
+      .change = SCHEMA_NEW_WORKERS,
+      .help = "Minutes for which BullMQ's metrics lists (Queue.getMetrics) keep how many jobs "
+              "completed and failed; 20160 are two weeks. It costs about three commands in Redis "
+              "per call. Give all workers of a queue the same. none: drover writes none." },
     { .sections = QUEUE_OPTION,
       .path = "batch",
       .type = SCHEMA_UINT,
@@ -375,6 +437,18 @@ const struct schema_row schema_rows[] = {
               "are tried again, or were given or put back, with the reason. all: each start and "
               "completion too, and what programs report of a job; these lines are not limited by "
               "log.burst. Never a job's data or result." },
+    { .sections = QUEUE_OPTION,
+      .path = "orphans",
+      .type = SCHEMA_WORD,
+      .words = schema_orphans_words,
+      OF_QUEUE(orphans),
+      .preset = "report",
+      .change = SCHEMA_NEW_WORKERS,
+      .help =
+          "What to do about jobs that are stored and in no state, so that nobody would ever run "
+          "them: a resume by BullMQ 5 after BullMQ 6 has added to the paused queue makes such. "
+          "One worker of a queue goes through the keys of the server, a few at a time and once "
+          "a minute at most; what two looks have found unchanged is an orphan." },
     { .sections = QUEUE_OPTION,
       .path = "unknown.action",
       .type = SCHEMA_WORD,
@@ -554,7 +628,9 @@ const struct schema_row schema_rows[] = {
       .help =
           "Program and arguments, run once a job without a shell: payload on standard input, "
           "result from standard output. Exit code 0 completes the job, 64-68, 77 and 78 fail it "
-          "for good, all others fail the attempt." },
+          "for good, all others fail the attempt. No exit code puts a job elsewhere (to a time, to "
+          "its children) or lets the queue rest: programs give codes meanings of their own, and a "
+          "job that comes back without an attempt may do so for ever. A `process` program can." },
     { .sections = HANDLER_OPTION,
       .path = "handler.process",
       .type = SCHEMA_PROGRAM,

@@ -7,6 +7,7 @@ _Static_assert(sizeof(enum config_tier) == sizeof(int), "enums are stored as int
 _Static_assert(sizeof(enum config_backoff_kind) == sizeof(int), "enums are stored as int");
 _Static_assert(sizeof(enum config_on_lock_lost) == sizeof(int), "enums are stored as int");
 _Static_assert(sizeof(enum config_log_jobs) == sizeof(int), "enums are stored as int");
+_Static_assert(sizeof(enum config_orphans) == sizeof(int), "enums are stored as int");
 _Static_assert(sizeof(enum config_unknown) == sizeof(int), "enums are stored as int");
 
 #define CRITICAL_REFUSED \
@@ -59,5 +60,13 @@ const struct schema_word schema_lock_lost_words[] = {
 const struct schema_word schema_unknown_words[] = {
     { "delay", CONFIG_UNKNOWN_DELAY, "back after unknown.delay, no attempt is used", NULL },
     { "fail", CONFIG_UNKNOWN_FAIL, "into failed, for good", NULL },
+    { NULL, 0, NULL, NULL },
+};
+
+const struct schema_word schema_orphans_words[] = {
+    { "off", CONFIG_ORPHANS_OFF, "nobody looks for them", NULL },
+    { "report", CONFIG_ORPHANS_REPORT, "found, and told in the log", NULL },
+    { "repair", CONFIG_ORPHANS_REPAIR, "told, and put back when two looks have seen the same",
+      NULL },
     { NULL, 0, NULL, NULL },
 };

@@ -6,4 +6,4 @@
 
 extern const struct schema_word schema_tier_words[], schema_log_level_words[],
     schema_log_format_words[], schema_log_jobs_words[], schema_backoff_words[],
-    schema_lock_lost_words[], schema_unknown_words[];
+    schema_lock_lost_words[], schema_unknown_words[], schema_orphans_words[];

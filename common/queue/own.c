@@ -208,18 +208,89 @@ int queue_leave(struct queue *queue, const struct fetcher *fetcher, queue_done_c
     return queue_args_run_for_number(queue, &queue_script_leave, on_done, arg, err);
 }
 
-int queue_check_stalled(struct queue *queue, uint64_t interval_ms, uint64_t max_stalled,
-                        queue_done_cb *on_done, void *arg, struct error *err)
-{
-    int code = queue_args_begin(queue, QUEUE_ARGS_STANDARD + 3, err);
+/* ---- the stalled check: the same script again until it is complete
+ * ------------------------------------ */
 
+struct stalled_call {
+    struct queue *queue;
+    queue_done_cb *on_done;
+    void *arg;
+    uint64_t interval_ms, max_stalled;
+    int64_t put_back;
+    size_t calls;
+};
+
+static redis_reply_cb on_stalled;
+
+static int send_stalled(struct stalled_call *call, struct bytes from, struct error *err)
+{
+    struct queue *queue = call->queue;
+    int code = queue_walk_check_calls(call->calls++, err);
+
+    if (code == 0)
+        code = queue_args_begin(queue, QUEUE_ARGS_STANDARD + 4, err);
     if (code < 0)
         return code;
     queue_args_add_standard(queue);
     queue_args_add_uint(queue, clock_wall_ms());
-    queue_args_add_uint(queue, interval_ms ? interval_ms : 1);
-    queue_args_add_uint(queue, max_stalled);
-    return queue_args_run_for_number(queue, &queue_script_stalled, on_done, arg, err);
+    queue_args_add_uint(queue, call->interval_ms);
+    queue_args_add_uint(queue, call->max_stalled);
+    queue_args_add_bytes(queue, from);
+    return queue_args_run(queue, &queue_script_stalled, QUEUE_KEY_COUNT, on_stalled, call, err);
+}
+
+static void end_stalled(struct stalled_call *call, const struct call_result *result)
+{
+    call->on_done(call->queue, result, call->put_back, call->arg);
+    free(call);
+}
+
+static void on_stalled(struct redis *redis, enum redis_outcome outcome, const redisReply *reply,
+                       const char *why, void *arg)
+{
+    struct stalled_call *call = arg;
+    struct call_result result = queue_call_result(outcome, reply, why, 2);
+    struct bytes from;
+    struct error err = { 0 };
+
+    (void)redis;
+    if (result.outcome != REDIS_REPLY) {
+        end_stalled(call, &result);
+        return;
+    }
+    if (reply->element[0]->type == REDIS_REPLY_INTEGER)
+        call->put_back += reply->element[0]->integer;
+    from = queue_reply_bytes(reply->element[1]);
+    if (from.len == 0) {
+        end_stalled(call, &result);
+        return;
+    }
+    if (send_stalled(call, from, &err) < 0) {
+        result = queue_walk_unsent(&err);
+        end_stalled(call, &result);
+    }
+}
+
+int queue_check_stalled(struct queue *queue, uint64_t interval_ms, uint64_t max_stalled,
+                        queue_done_cb *on_done, void *arg, struct error *err)
+{
+    static const struct bytes begin = { "begin", 5 };
+    struct stalled_call *call = malloc(sizeof(*call));
+    int code;
+
+    if (!call)
+        return error_set(err, -ENOMEM, "allocate a call");
+    *call = (struct stalled_call){
+        .queue = queue,
+        .on_done = on_done,
+        .arg = arg,
+        .interval_ms = interval_ms ? interval_ms : 1,
+        .max_stalled = max_stalled,
+    };
+    code = send_stalled(call, begin, err);
+    if (code < 0)
+        free(call);
+    return code;
 }
 
 /* ---- waiting for work
@@ -296,4 +367,19 @@ int queue_return_marker(struct queue *queue, queue_done_cb *on_done, void *arg, 
     if (code < 0)
         free(call);
     return code;
+}
+
+/* ---- the queue's concurrency
+ * --------------------------------------------------------------------------------------- */
+
+int queue_apply_concurrency(struct queue *queue, uint64_t concurrency, queue_done_cb *on_done,
+                            void *arg, struct error *err)
+{
+    int code = queue_args_begin(queue, QUEUE_ARGS_STANDARD + 1, err);
+
+    if (code < 0)
+        return code;
+    queue_args_add_standard(queue);
+    queue_args_add_uint(queue, concurrency);
+    return queue_args_run_for_number(queue, &queue_script_apply_concurrency, on_done, arg, err);
 }

@@ -44,13 +44,18 @@ struct call_result {
  * ------------------------------------------------------------- */
 
 enum settle_kind {
-    SETTLE_COMPLETE,    /* value: returnvalue JSON */
-    SETTLE_FAIL,        /* final; value: failedReason text */
-    SETTLE_RETRY,       /* failed attempt, again at once; value: failedReason */
-    SETTLE_RETRY_LATER, /* failed attempt, again after delay_ms; value: failedReason */
-    SETTLE_DELAY,       /* not an attempt: back after delay_ms (unknown type) */
-    SETTLE_GIVE_BACK,   /* not an attempt: to the front of wait, untouched (drain that ran out of
-                           time) */
+    SETTLE_COMPLETE,      /* value: returnvalue JSON */
+    SETTLE_FAIL,          /* final; value: failedReason text */
+    SETTLE_RETRY,         /* failed attempt, again at once; value: failedReason */
+    SETTLE_RETRY_LATER,   /* failed attempt, again after delay_ms; value: failedReason */
+    SETTLE_DELAY,         /* not an attempt: back after delay_ms, or at due_at_ms */
+    SETTLE_WAIT,          /* not an attempt: next to run (moveToWait). With delay_ms > 0 the queue's
+                             rate limit is used up for so long (Worker.rateLimit), and this call
+                             fetches nothing */
+    SETTLE_WAIT_CHILDREN, /* not an attempt: until its children have ended (moveToWaitingChildren).
+                             SETTLE_NO_CHILDREN: none is pending; it is active and ours as before */
+    SETTLE_GIVE_BACK,     /* not an attempt: to the front of wait, untouched (drain that ran out of
+                             time) */
     SETTLE_GIVE_BACK_COUNTED, /* the same, but the program that ran it died with other jobs in it:
                                  counted as recover.lua does; value: how it died */
 };
@@ -61,11 +66,13 @@ struct settle {
     struct bytes value;      /* borrowed until the call returns */
     struct bytes stacktrace; /* whole new JSON array, on failures */
     uint64_t delay_ms;
+    uint64_t due_at_ms;    /* SETTLE_DELAY: wall time instead of delay_ms, 0 not; past: now */
     uint64_t attempts_max; /* for retries-exhausted */
     struct job_keep keep;
 };
 
 enum settle_code {
+    SETTLE_NO_CHILDREN = 1, /* of SETTLE_WAIT_CHILDREN only */
     SETTLE_OK = 0,
     SETTLE_GONE = -1, /* no job hash */
     SETTLE_NO_LOCK = -2,
@@ -97,7 +104,8 @@ struct fetch_state {
                              passed over because they must run alone */
     uint64_t active;      /* LLEN active, afterwards */
     uint64_t next_due_ms; /* wall time of the next delayed job; 0 none */
-    uint64_t limit_ms;    /* rate limited: fetch again after so long; 0 not */
+    uint64_t limit_ms;    /* rate limited, by the queue, by this worker's limiter, or because one of
+                             the settles asked for it: fetch again after so long; 0 not */
     bool paused;
     bool maxed;           /* global concurrency reached */
     bool more_due;        /* more due delayed jobs than one call promotes: call again */
@@ -132,13 +140,26 @@ struct worker_identity {
     uint64_t running, completed, failed; /* as of this beat */
 };
 
+/* A worker's own rate limit, of all jobs of the queue that workers with a limiter fetch. The
+ * queue's own maximum (meta.max) goes before `max`; its duration does not go before `duration_ms`
+ * (wire format 4.1). A job that only carries its failure with it uses nothing up. */
+struct limiter {
+    uint64_t max; /* jobs; 0: no limiter */
+    uint64_t duration_ms;
+};
+
+#define QUEUE_METRICS_POINTS_MAX 100000
+
 /* Who fetches: written into locks and `pb`. */
 struct fetcher {
     char uuid[40];           /* of this process' spawn */
     const char *worker_name; /* `pb`; NULL for none; no blanks */
     uint64_t lock_ms;
-    uint64_t calls;         /* n of the newest call; grows by one just before each is sent */
-    uint64_t max_givebacks; /* a job whose process died so often fails, >= 1 */
+    uint64_t calls;          /* n of the newest call; grows by one just before each is sent */
+    uint64_t max_givebacks;  /* a job whose process died so often fails, >= 1 */
+    struct limiter limiter;  /* may change between calls, likewise: */
+    uint64_t metrics_points; /* minutes of ended jobs kept in the queue's metrics lists, at most
+                                QUEUE_METRICS_POINTS_MAX; 0: none are written */
     const struct worker_identity *identity; /* written by each renewal; borrowed; NULL: not in the
                                                registry */
 };
@@ -248,11 +269,19 @@ typedef void queue_done_cb(struct queue *queue, const struct call_result *call, 
 MUST_CHECK int queue_fence(struct queue *queue, const char *uuid, queue_done_cb *on_done, void *arg,
                            struct error *err);
 
+/* Makes `concurrency` (> 0) the most jobs that may be active at once in the queue, whoever runs
+ * them (meta.concurrency). 0: takes back what a call of this function has set, unless somebody else
+ * has changed it since; what others have set stays. value: 1 when that changed something, else 0.
+ */
+MUST_CHECK int queue_apply_concurrency(struct queue *queue, uint64_t concurrency,
+                                       queue_done_cb *on_done, void *arg, struct error *err);
+
 /* Forgets this process (clean end): it no longer counts as live, and leaves the registry. */
 MUST_CHECK int queue_leave(struct queue *queue, const struct fetcher *fetcher,
                            queue_done_cb *on_done, void *arg, struct error *err);
 
-/* The stalled check (wire format 7), gated for all peers; value: ids put back. */
+/* The stalled check (wire format 7), gated for all peers; value: ids put back, also by a check that
+ * was broken off; -1: another one was less than an interval ago. Loops over bounded calls. */
 MUST_CHECK int queue_check_stalled(struct queue *queue, uint64_t interval_ms, uint64_t max_stalled,
                                    queue_done_cb *on_done, void *arg, struct error *err);
 
@@ -265,19 +294,3 @@ MUST_CHECK int queue_wait_marker(struct queue *queue, struct redis *blocking, ui
 /* Puts a popped "work now" marker back (a worker that stops while holding one). */
 MUST_CHECK int queue_return_marker(struct queue *queue, queue_done_cb *on_done, void *arg,
                                    struct error *err);
-
-/* ---- steering (looking: get.h, events.h)
- * ------------------------------------------------------------------------------ */
-
-/* value 0, or -1 when the job is gone. json must be valid JSON (-EINVAL). */
-MUST_CHECK int queue_update_progress(struct queue *queue, const char *id, const char *json,
-                                     size_t json_len, queue_done_cb *on_done, void *arg,
-                                     struct error *err);
-/* value: rows now kept, or -1. keep < 0: all. */
-MUST_CHECK int queue_add_log(struct queue *queue, const char *id, const char *row, size_t row_len,
-                             int64_t keep, queue_done_cb *on_done, void *arg, struct error *err);
-/* Merge, never rename over an existing list (wire format 15). */
-MUST_CHECK int queue_pause(struct queue *queue, queue_done_cb *on_done, void *arg,
-                           struct error *err);
-MUST_CHECK int queue_resume(struct queue *queue, queue_done_cb *on_done, void *arg,
-                            struct error *err);

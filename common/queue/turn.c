@@ -12,7 +12,7 @@
 /* ---- the arguments
  * -------------------------------------------------------------------------------------- */
 
-#define TURN_OWN_ARGS    11
+#define TURN_OWN_ARGS    14
 #define TURN_SETTLE_ARGS 7 /* of the longest kind */
 #define KEEP_TEXT_BYTES  96
 #define DELAY_MAX_MS     ((uint64_t)1 << 40) /* 34 years: scores stay whole numbers in a double */
@@ -52,7 +52,15 @@ union settle_texts {
     char death[QUEUE_DEATH_BYTES];
 };
 
-static void add_settle(struct queue *queue, const struct settle *settle, union settle_texts *texts)
+static uint64_t delay_of(const struct settle *settle, uint64_t now_ms)
+{
+    if (settle->due_at_ms == 0)
+        return settle->delay_ms;
+    return settle->due_at_ms > now_ms ? settle->due_at_ms - now_ms : 0;
+}
+
+static void add_settle(struct queue *queue, const struct settle *settle, uint64_t now_ms,
+                       union settle_texts *texts)
 {
     const struct job *job = settle->job;
 
@@ -83,7 +91,14 @@ static void add_settle(struct queue *queue, const struct settle *settle, union s
         break;
     case SETTLE_DELAY:
         queue_args_add_text(queue, "d");
+        add_delay(queue, delay_of(settle, now_ms));
+        break;
+    case SETTLE_WAIT:
+        queue_args_add_text(queue, "w");
         add_delay(queue, settle->delay_ms);
+        break;
+    case SETTLE_WAIT_CHILDREN:
+        queue_args_add_text(queue, "k");
         break;
     case SETTLE_GIVE_BACK:
         queue_args_add_text(queue, "g");
@@ -96,10 +111,12 @@ static void add_settle(struct queue *queue, const struct settle *settle, union s
 }
 
 static void add_turn(struct queue *queue, const struct fetcher *fetcher, size_t count,
-                     const struct fetch_want *want)
+                     const struct fetch_want *want, uint64_t now_ms)
 {
+    uint64_t points = fetcher->metrics_points;
+
     queue_args_add_standard(queue);
-    queue_args_add_uint(queue, clock_wall_ms());
+    queue_args_add_uint(queue, now_ms);
     queue_args_add_text(queue, fetcher->uuid);
     queue_args_add_uint(queue, fetcher->calls);
     queue_args_add_uint(queue, fetcher->lock_ms);
@@ -109,6 +126,10 @@ static void add_turn(struct queue *queue, const struct fetcher *fetcher, size_t 
     queue_args_add_uint(queue, want->bytes_max);
     queue_args_add_uint(queue, fetcher->max_givebacks ? fetcher->max_givebacks : 1);
     queue_args_add_text(queue, want->alone ? "1" : "0");
+    queue_args_add_uint(queue, fetcher->limiter.max);
+    queue_args_add_uint(queue, fetcher->limiter.duration_ms);
+    queue_args_add_uint(queue,
+                        points < QUEUE_METRICS_POINTS_MAX ? points : QUEUE_METRICS_POINTS_MAX);
     queue_args_add_uint(queue, count);
 }
 
@@ -157,6 +178,7 @@ static struct settle_result read_code(const redisReply *reply)
     long long code = reply->type == REDIS_REPLY_INTEGER ? reply->integer : SETTLE_CORRUPT;
 
     switch (code) {
+    case SETTLE_NO_CHILDREN:
     case SETTLE_OK:
     case SETTLE_GONE:
     case SETTLE_NO_LOCK:
@@ -233,14 +255,15 @@ static int send_turn(struct queue *queue, const struct fetcher *fetcher,
                      struct turn_call *call, struct error *err)
 {
     union settle_texts texts[QUEUE_TURN_MAX];
+    uint64_t now_ms = clock_wall_ms();
     int code = queue_args_begin(
         queue, QUEUE_ARGS_STANDARD + TURN_OWN_ARGS + QUEUE_TURN_MAX * TURN_SETTLE_ARGS, err);
 
     if (code < 0)
         return code;
-    add_turn(queue, fetcher, count, want);
+    add_turn(queue, fetcher, count, want, now_ms);
     for (size_t i = 0; i < count; i++)
-        add_settle(queue, &settles[i], &texts[i]);
+        add_settle(queue, &settles[i], now_ms, &texts[i]);
     return queue_args_run_kept(queue, &queue_script_turn, QUEUE_KEY_COUNT, on_turn, call, err);
 }
 

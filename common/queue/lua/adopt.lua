@@ -11,6 +11,9 @@
 --         3 1 when complete, else 0  4 the anchors for the next call; then per adopted job, newest first, its row (lib/job.lua)
 -- Bounds  ARGV 7 ids looked at (lib/walk.lua), VISIT_MAX jobs adopted or given back, BYTES_MAX of their data (one is always
 --         taken).
+-- Calls   60 + 40 * visits + 2 * anchors; visits = VISIT_MAX, anchors = 12
+-- Elements look + 1; look = ARGV[7]
+-- Linear  LPOS active, LREM active
 -- Repeat  safe: adopting changes nothing but the end of a lock, so a job whose row was lost is found again.
 -- Failure as recover.lua. A damaged job is given back: the fetch that meets it puts it into `failed`.
 -- Condition: outcome.lua was asked before, so that nothing of this uuid is still on its way, and no turn of it is under

@@ -4,6 +4,8 @@
 -- Result  wait, paused, active, prioritized, delayed, waiting-children, completed, failed; 1 when paused else 0, timestamp (ms, text) of the job that is next to
 --         run ("" when none is, or its hash is gone)
 -- Bounds  a dozen commands. Repeat: always.
+-- Calls   14
+-- Elements 1
 
 --- include lib/keys.lua
 --- include lib/waiting.lua

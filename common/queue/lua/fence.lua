@@ -5,6 +5,8 @@
 -- ARGV  3 uuid
 -- Result  0
 -- Bounds  two commands. Repeat: always; the day begins anew.
+-- Calls   2
+-- Elements 1
 
 --- include lib/keys.lua
 --- include lib/fence.lua

@@ -11,7 +11,7 @@
 --         3 and "": there is no such scheduler
 -- Bounds  33 ids are looked for.
 -- Calls   80
--- Elements 12
+-- Elements 1
 -- Repeat  always: then it answers 1.
 -- Failure looked at before the first write. Opts that can't be read are made anew from the scheduler.
 

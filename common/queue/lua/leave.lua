@@ -4,6 +4,8 @@
 -- ARGV  3 uuid
 -- Result  processes that still live
 -- Bounds  seven commands. Repeat: always.
+-- Calls   8
+-- Elements 1
 -- Condition: no call of this uuid is under way, for the number of its last one is forgotten.
 
 --- include lib/keys.lua

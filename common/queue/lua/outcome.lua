@@ -7,6 +7,9 @@
 -- Result  a letter per job: D the call was executed; M still active under our token; F still active, its lock expired; N not
 --         ours
 -- Bounds  a command a job, 3 for one without a lock (LPOS is linear in `active`).
+-- Calls   3 + 3 * jobs; jobs = ARGV[5]
+-- Elements 1
+-- Linear  LPOS active
 -- Repeat  safe. drover:{tag}:turn:<uuid> is "<last executed n>/<newest n>" afterwards, so turn.lua refuses what
 --         may still arrive on the old connection; the first number stays, so that asking again gives
 --         the same answers.

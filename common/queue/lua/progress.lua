@@ -4,6 +4,8 @@
 -- ARGV  3 id  4 progress (JSON)
 -- Result  0, or -1 when the job is gone.
 -- Bounds  four commands. Repeat: safe, listeners hear it twice.
+-- Calls   5
+-- Elements 1
 
 --- include lib/keys.lua
 --- include lib/kinds.lua

@@ -9,6 +9,9 @@
 -- Result  1 jobs given back by this call  2 jobs failed by it  3 1 when complete, else 0; then the anchors for the next call
 -- Bounds  ARGV 7 ids looked at (lib/walk.lua), GIVE_MAX jobs given back, each about 9 commands, of which LREM is linear in
 --         `active`.
+-- Calls   60 + 60 * jobs + 2 * anchors; jobs = GIVE_MAX, anchors = 12
+-- Elements look; look = ARGV[7]
+-- Linear  LPOS active, LREM active
 -- Repeat  always, by anybody, also side by side: the lock of a job that was given back is gone or another's. The answer of a
 --         call may be lost: the jobs of that call stay given back, and counted once.
 -- Failure the fence stands before anything else is looked at. The keys of one job are not trusted (lib/giveback.lua). The

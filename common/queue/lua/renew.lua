@@ -12,6 +12,9 @@
 --         one that is next to run, '' when none is
 -- Bounds  2 commands a job, 4 for one without a lock (LPOS is linear in `active`); 5 for the row;
 --         7 for what waits.
+-- Calls   20 + 4 * jobs; jobs = ARGV[6]
+-- Elements 500
+-- Linear  LPOS active
 -- Repeat  always safe: it only prolongs what is ours. The row counts a beat more.
 -- Failure nothing here depends on what a job's keys hold. The first write frees, so that locks are kept on a
 --         server that has no memory left.

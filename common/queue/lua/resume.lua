@@ -4,6 +4,8 @@
 -- ARGV  3 most ids moved by this call
 -- Result  ids still to move: call again while it is not 0. Until then the queue stays as it was.
 -- Bounds  ARGV 3 moves.
+-- Calls   18 + 2 * moves; moves = ARGV[3]
+-- Elements 1
 -- Repeat  safe at any point, as pause.
 --
 -- Ids in `wait` of a paused queue were put there by a peer of another version; they are newer than those in

@@ -8,7 +8,9 @@
 --       10 bytes of data and opts to stay within (one job is always taken)
 --       11 how many counted deaths fail a job, >= 1
 --       12 1: fetch one job that must run alone and nothing else (lib/fetch.lua); 0: none of those
---       13 number of jobs to settle, at most 64; then for each, in fetch order:
+--       13 jobs of this worker's own limiter, 0 none     14 its duration (ms)
+--       15 minutes kept in the metrics lists, 0: no metrics (lib/metrics.lua)
+--       16 number of jobs to settle, at most 64; then for each, in fetch order:
 --          id, token of its lock, kind, and by kind
 --            c complete      keep, returnvalue (JSON)
 --            f fail          keep, failedReason, stacktrace (JSON array or ""), most attempts
@@ -16,6 +18,9 @@
 --            r retry now     failedReason, stacktrace      (R: to the front, opts.lifo)
 --            l retry later   failedReason, stacktrace, delay (ms)
 --            d delay         delay (ms); no attempt
+--            w move to wait  no attempt; to the front. > 0: for so long (ms) the rate limit is used up, and this
+--                            call fetches nothing
+--            k to its children   no attempt; waits until they have ended
 --            g give back     no attempt; to the front
 --            G its death     as g, but counted (lib/giveback.lua): "<time> <cause>"
 --          keep: "" all, "0" none, else "count age limit", count -1 any, age in seconds or -1
@@ -24,10 +29,14 @@
 --         a job, than one call deals with: call again; 8 fenced: this process was declared dead, nothing was
 --         fetched; 16 alone: empty yourself, then fetch alone (lib/fetch.lua)
 --         6 ids without a job dropped  7 damaged jobs put into `failed` instead of being fetched
---         8 0 when all jobs are settled, else an array: per job 0, a code of 5.7, or text: damaged, and why
+--         8 0 when all jobs are settled, else an array: per job 0, a code of 5.7, 1 (k: no child is
+--         pending, it is as it was), or text: damaged, and why
 --         then per fetched job its row (lib/job.lua), ats as before this fetch
 -- Bounds  64 settled and 64 fetched jobs; PROMOTE_MAX promoted and LOOK_MAX ids looked at (lib/fetch.lua);
 --         TRIM_MAX removed by each keep rule (lib/keep.lua). An ordinary job costs 3 commands at its end, 4 at its fetch.
+-- Calls   60 + 90 * jobs + 24 * trimmed + 60 * promoted + 120 * looked; jobs = ARGV[16], trimmed = TRIM_MAX, promoted = PROMOTE_MAX, looked = LOOK_MAX
+-- Elements 2000
+-- Linear  LREM active
 -- Repeat  refused: the number of the last executed call is kept for an hour in drover:{tag}:turn:<uuid>,
 --         and a call whose number is not higher does nothing. outcome.lua raises it.
 -- Failure all that is shared (the queue's own keys) is looked at before the first write; what belongs to one
@@ -36,8 +45,9 @@
 
 --- include lib/keys.lua
 local now_text, uuid, call_text, lock_ms, worker = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local want, live, bytes_max, count = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[13])
+local want, live, bytes_max, count = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[16])
 local givebacks_max, alone = tonumber(ARGV[11]), ARGV[12] == '1'
+local limiter_max, limiter_ms, metrics_points = tonumber(ARGV[13]), ARGV[14], tonumber(ARGV[15])
 local now = tonumber(now_text)
 --- include lib/kinds.lua
 --- include lib/place.lua
@@ -52,6 +62,23 @@ local now = tonumber(now_text)
 
 -- ---- 1. Look. Nothing is written before all of it answered.
 
+local STRIDE = { c = 5, f = 7, x = 7, r = 5, R = 5, l = 6, d = 4, w = 4, k = 3, g = 3, G = 4 }
+local ids, keys, tokens, kinds, offsets, lock_keys = {}, {}, {}, {}, {}, {}
+local uses_children = false
+
+local function read_settles()
+    local at = 17
+    for i = 1, count do
+        local id, kind = ARGV[at], ARGV[at + 2]
+        local key = P .. id
+        ids[i], keys[i], tokens[i], kinds[i], offsets[i] = id, key, ARGV[at + 1], kind, at + 3
+        lock_keys[i] = key .. ':lock'
+        uses_children = uses_children or kind == 'k'
+        at = at + STRIDE[kind]
+    end
+end
+
+read_settles()
 local turn_key, k_solo = private .. 'turn:' .. uuid, private .. 'solo'
 local found = redis.call('MGET', turn_key, fence_key(uuid))
 local noted, fenced = found[1], found[2] and true or false
@@ -79,6 +106,9 @@ look('ZCARD', k_failed)
 look('ZCARD', k_marker)
 look('SCARD', k_stalled)
 look('XLEN', k_events)
+if uses_children then
+    look('ZCARD', k_waiting_children)
+end
 if not broken and settings[1] then
     look('LLEN', k_paused)
 end
@@ -97,18 +127,20 @@ redis.call('SET', turn_key, call_text, 'EX', '3600')
 
 --- include lib/keep.lua
 --- include lib/fetch.lua
+--- include lib/metrics.lua
 
 -- ---- 2. Settle.
 
-local STRIDE = { c = 5, f = 7, x = 7, r = 5, R = 5, l = 6, d = 4, g = 3, G = 4 }
-local ids, keys, tokens, kinds, offsets, lock_keys = {}, {}, {}, {}, {}, {}
-local codes, all_settled, ended = {}, true, false
+local codes, all_settled, ended, freed = {}, true, false, false -- freed: one has left `active`
 local added_completed, given_back = {}, {}
+local ended_completed, ended_failed = 0, 0
+local LIMIT_USED_UP = '9007199254740991' -- what stock clients write (4.4)
 
 local function leave_active(id, key)
     local was_active = redis.call('LREM', k_active, '-1', id)
     redis.call('DEL', key .. ':lock')
     redis.call('SREM', k_stalled, id)
+    freed = freed or was_active == 1
     return was_active == 1
 end
 
@@ -116,6 +148,11 @@ end
 local function finish(job, target, field, value, keep)
     local id, key, failed = job.id, job.key, field == 'failedReason'
     ended = true
+    if failed then
+        ended_failed = ended_failed + 1
+    else
+        ended_completed = ended_completed + 1
+    end
     if job.plan then
         dedup_end(job.plan, id)
     end
@@ -141,17 +178,32 @@ local function finish(job, target, field, value, keep)
     tell(own, failed and 'failed' or 'completed', 'jobId', id, field, value, 'prev', 'active')
 end
 
-local function note_attempt(job, reason, stacktrace)
-    if stacktrace ~= '' then
-        redis.call('HSET', job.key, 'failedReason', reason, 'stacktrace', stacktrace, 'atm', job.atm)
-    else
-        redis.call('HSET', job.key, 'failedReason', reason, 'atm', job.atm)
+-- Where a trace of the producer came with the job, its context goes on into the attempt (12).
+local function trace_of(opts)
+    if type(opts) ~= 'string' or not string.find(opts, '"tm":', 1, true) then
+        return nil
     end
+    local ok, read = pcall(cjson.decode, opts)
+    if ok and type(read) == 'table' and read.omc ~= true and type(read.tm) == 'string' then
+        return read.tm
+    end
+end
+
+local function note_attempt(job, reason, stacktrace)
+    local fields = { 'failedReason', reason, 'atm', job.atm }
+    if stacktrace ~= '' then
+        fields[5], fields[6] = 'stacktrace', stacktrace
+    end
+    local trace = trace_of(job.opts)
+    if trace then
+        fields[#fields + 1], fields[#fields + 2] = 'tm', trace
+    end
+    redis.call('HSET', job.key, unpack(fields))
 end
 
 local function condemn_ours(job, reason, stacktrace)
     condemn(job.id, reason, stacktrace)
-    ended = true
+    ended, freed, ended_failed = true, true, ended_failed + 1
     return reason
 end
 
@@ -182,6 +234,10 @@ local WRITE = {
         redis.call('HSET', job.key, 'delay', ARGV[at])
         put_delayed(own, job.id, now + tonumber(ARGV[at]))
     end,
+    k = function(job)
+        redis.call('ZADD', k_waiting_children, now_text, job.id)
+        tell(own, 'waiting-children', 'jobId', job.id, 'prev', 'active')
+    end,
     g = function(job)
         if job.priority == 0 then
             given_back[#given_back + 1] = job.id -- pushed together, so that the first fetched is next
@@ -202,31 +258,57 @@ function WRITE.G(job, at)
     end
 end
 
--- The code of 5.7 that refuses to complete a job with children; what is wrong with them; nil.
-local function children_code(key)
-    local pending, failed = redis.pcall('SCARD', key .. ':dependencies'), redis.pcall('ZCARD', key .. ':unsuccessful')
-    if type(pending) == 'table' then
-        return nil, key .. ':dependencies is not a set'
-    elseif pending > 0 then
-        return -4
-    elseif type(failed) == 'table' then
-        return nil, key .. ':unsuccessful is not a sorted set'
-    elseif failed > 0 then
-        return -9
+function WRITE.w(job, at)
+    WRITE.g(job)
+    if ARGV[at] ~= '0' then
+        redis.call('SET', k_limiter, LIMIT_USED_UP, 'PX', ARGV[at])
+        stopped_ms = tonumber(ARGV[at])
     end
 end
 
-local PLACED_BY_PRIORITY = { r = true, R = true, g = true, G = true }
+-- How many children are pending, and how many failed in a way that forbids to go on; or nil, and what is wrong.
+local function count_children(key)
+    local pending, failed = redis.pcall('SCARD', key .. ':dependencies'), redis.pcall('ZCARD', key .. ':unsuccessful')
+    if type(pending) == 'table' then
+        return nil, key .. ':dependencies is not a set'
+    elseif type(failed) == 'table' then
+        return nil, key .. ':unsuccessful is not a sorted set'
+    end
+    return pending, failed
+end
+
+-- By kind: the code that refuses it, looked at before the lock (5.1, 5.5); nil.
+local CHILDREN_CODE = {
+    c = function(pending, failed)
+        return pending > 0 and -4 or failed > 0 and -9 or nil
+    end,
+    k = function(pending, failed)
+        return failed > 0 and -9 or pending == 0 and 1 or nil
+    end,
+}
+
+-- The code, or what is wrong with them.
+local function children_code(kind, key)
+    local pending, failed = count_children(key)
+    if not pending then
+        return nil, failed
+    end
+    return CHILDREN_CODE[kind](pending, failed)
+end
+
+local PLACED_BY_PRIORITY = { r = true, R = true, w = true, g = true, G = true }
+local IS_ATTEMPT = { f = true, r = true, R = true, l = true }
 
 -- Reads what the job's end needs into `job`; returns what is wrong, or nil. Its key is a hash.
 local function read_job(job)
-    local found = redis.call('HMGET', job.key, 'atm', 'ats', 'priority', 'parentKey', 'parent', 'deid')
+    local found = redis.call('HMGET', job.key, 'atm', 'ats', 'priority', 'parentKey', 'parent', 'deid',
+        IS_ATTEMPT[job.kind] and 'opts' or 'deid')
     local problem = whole_problem('atm', found[1]) or whole_problem('ats', found[2])
         or (PLACED_BY_PRIORITY[job.kind] and whole_problem('priority', found[3]))
     if problem then
         return problem
     end
-    job.atm, job.priority = plus_one(found[1]), lenient(found[3])
+    job.atm, job.priority, job.opts = plus_one(found[1]), lenient(found[3]), found[7]
     if job.kind ~= 'c' and job.kind ~= 'f' then
         return nil
     end
@@ -252,8 +334,8 @@ local function settle_alone(at)
         return -1
     elseif kind ~= 'hash' then
         problem = job.key .. ' holds a ' .. kind .. ', not a hash'
-    elseif job.kind == 'c' then
-        code, problem = children_code(job.key)
+    elseif CHILDREN_CODE[job.kind] then
+        code, problem = children_code(job.kind, job.key)
     end
     if code then
         return code
@@ -327,18 +409,7 @@ local function settle_ordinary(at, fields)
     ordinary_locks[#ordinary_locks + 1] = lock_keys[at]
     ordinary_ids[#ordinary_ids + 1] = id
     codes[at] = 0
-    ended = true
-end
-
-local function read_settles()
-    local at = 14
-    for i = 1, count do
-        local id, kind = ARGV[at], ARGV[at + 2]
-        local key = P .. id
-        ids[i], keys[i], tokens[i], kinds[i], offsets[i] = id, key, ARGV[at + 1], kind, at + 3
-        lock_keys[i] = key .. ':lock'
-        at = at + STRIDE[kind]
-    end
+    ended, freed, ended_completed = true, true, ended_completed + 1
 end
 
 -- Which of them have children: none, almost always, and then one command says so.
@@ -374,7 +445,6 @@ local function is_tail(all_ordinary)
 end
 
 local function settle_batch()
-    read_settles()
     local children, locks, fields, ordinary, seen = with_children(), redis.call('MGET', unpack(lock_keys)), {}, {}, {}
     local all_ordinary = true
     for i = 1, count do
@@ -421,9 +491,6 @@ if want > 0 then
         promote()
     end
     fetch()
-    if #taken < want and waiting == 0 and prioritized == 0 and not own.paused and limited == 0 then
-        redis.call('DEL', k_pc)
-    end
 else
     waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
 end
@@ -432,6 +499,9 @@ end
 
 local active = redis.call('LLEN', k_active)
 local maxed = own.concurrency ~= nil and active >= own.concurrency
+if #taken < want and waiting == 0 and prioritized == 0 and not own.paused and not maxed and limited == 0 then
+    redis.call('DEL', k_pc) -- priorities count anew (4.1)
+end
 if count > 0 or head[2] then
     head = redis.call('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
 end
@@ -440,7 +510,7 @@ local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'
 -- Markers (3.10): whoever takes wakes the next, as long as something is left (also when we pass it over: a stock
 -- worker may run it); so does whoever makes room in a queue that was full.
 local left = waiting + prioritized > 0
-if left and (#taken > 0 or own.work or ghosts + quarantined > 0 or (own.concurrency and ended)) and not own.paused
+if left and (#taken > 0 or own.work or ghosts + quarantined > 0 or (own.concurrency and freed)) and not own.paused
     and (not maxed or #taken > 0) then
     mark_work(own)
     own.marked = true
@@ -463,6 +533,15 @@ if count > 0 or #taken > 0 then
         redis.call('HSET', k_meta, 'opts.maxLenEvents', '10000')
     end
     redis.call('XTRIM', k_events, 'MAXLEN', '~', whole(math.max(events_max or 10000, 0)))
+end
+
+if metrics_points > 0 then
+    if ended_completed > 0 then
+        note_metrics('completed', ended_completed, metrics_points)
+    end
+    if ended_failed + quarantined > 0 then
+        note_metrics('failed', ended_failed + quarantined, metrics_points)
+    end
 end
 
 local flags = (own.paused and 1 or 0) + (maxed and 2 or 0) + (more and 4 or 0) + (fenced and 8 or 0)

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/queue/change.h"
 #include "common/queue/get.h"
+#include "common/queue/settings.h"
 #include "tests/lua/add/queue_rig.h"
 
 static struct queue *queue;

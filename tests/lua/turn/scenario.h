@@ -10,13 +10,14 @@
  *   + COMMAND...                  a Redis command that must succeed
  *   now MS                        the clock from here on (at first 1000000)
  *   turn [want=K] [live=N] [bytes=B] [n=CALL] [worker=NAME] [uuid=U] [givebacks=N] [alone=1]
+ *        [limit=MAX per=MS] [metrics=POINTS]
  *        [; SETTLE]...   SETTLE: KIND ID [token=T] [value=V] [keep=K] [stack=S] [most=N] [delay=MS]
  *   renew ID TOKEN ATS [...] [row FIELD VALUE...]
  *   outcome NEWEST [ID TOKEN CALL]...
  *   recover [uuid=U] [death=D] [most=N] [look=N]        all of its pieces
  *   recover-piece NAME [as recover]                     the next one of the walk NAME (a or b)
  *   adopt [want=K] [look=N] [known ID TOKEN...]         all of its pieces
- *   stalled MAX     leave     fence UUID     workers    (one page)
+ *   stalled MAX     leave     fence UUID     workers    (one page)     concurrency N
  *   stock-stalled                 what a stock worker's stalled check does (wire format 7)
  *   reply TEXT                    what the last call answered
  *   refused WORD                  the last call was answered by that error

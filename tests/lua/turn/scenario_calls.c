@@ -85,8 +85,8 @@ static void add_settle(struct run *run, struct args *args, size_t at)
         add(args, option(run, at, "stack", "[]"));
     if (strchr("fx", *kind))
         add(args, option(run, at, "most", "0"));
-    if (strchr("ld", *kind))
-        add(args, option(run, at, "delay", "500"));
+    if (strchr("ldw", *kind))
+        add(args, option(run, at, "delay", *kind == 'w' ? "0" : "500"));
     if (*kind == 'G')
         add(args, option(run, at, "value", "2026-01-02T03:04:05Z boom"));
 }
@@ -112,6 +112,9 @@ static void turn(struct run *run)
     add(&args, option(run, 1, "bytes", "1000000"));
     add(&args, option(run, 1, "givebacks", "3"));
     add(&args, option(run, 1, "alone", "0"));
+    add(&args, option(run, 1, "limit", "0"));
+    add(&args, option(run, 1, "per", "0"));
+    add(&args, option(run, 1, "metrics", "0"));
     (void)snprintf(number, sizeof(number), "%zu", settles);
     add(&args, number);
     for (size_t i = 1; i < run->words_count; i++) {
@@ -180,19 +183,45 @@ static void call_of_one_word(struct run *run)
     const char *verb = word(run, 0);
     struct args args;
 
+    if (!strcmp(verb, "concurrency")) {
+        begin(&args, &queue_script_apply_concurrency);
+        add(&args, word(run, 1));
+        call_script(run, &args);
+        return;
+    }
     if (!strcmp(verb, "leave")) {
         begin(&args, &queue_script_leave);
         add(&args, "U");
-    } else if (!strcmp(verb, "fence")) {
+    } else {
         begin(&args, &queue_script_fence);
         add(&args, word(run, 1));
-    } else {
+    }
+    call_script(run, &args);
+}
+
+/* All pieces of a check. */
+static void check_stalled(struct run *run)
+{
+    char from[64] = "begin";
+    long long put_back = 0;
+
+    while (*from) {
+        const redisReply *reply;
+        struct args args;
+
         begin(&args, &queue_script_stalled);
         add(&args, run->now);
         add(&args, "30000");
         add(&args, word(run, 1));
+        add(&args, from);
+        call_script(run, &args);
+        reply = run->reply;
+        if (reply->type != REDIS_REPLY_ARRAY)
+            return;
+        put_back += reply->element[0]->integer;
+        (void)snprintf(from, sizeof(from), "%s", reply->element[1]->str);
     }
-    call_script(run, &args);
+    (void)snprintf(run->told, sizeof(run->told), "%lld", put_back);
 }
 
 static void stock_stalled(struct run *run)
@@ -384,8 +413,9 @@ bool scenario_call(struct run *run)
         { "turn", turn },
         { "renew", renew },
         { "outcome", outcome },
-        { "stalled", call_of_one_word },
+        { "stalled", check_stalled },
         { "leave", call_of_one_word },
+        { "concurrency", call_of_one_word },
         { "fence", call_of_one_word },
         { "stock-stalled", stock_stalled },
         { "recover", recover },

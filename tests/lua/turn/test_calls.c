@@ -431,6 +431,42 @@ Test(calls, leave_stalled_and_markers, .init = start, .fini = stop)
     cr_expect_str_eq(redis_says("ZRANGE bull:q:marker 0 -1 WITHSCORES"), "0 0");
 }
 
+/* 5000 jobs, every second one without a lock: a check of many pieces finds them all, and the next
+ * one nothing. */
+Test(calls, a_stalled_check_of_many_pieces, .init = start, .fini = stop)
+{
+    struct error err;
+    size_t pieces;
+
+    cr_assert_str_eq(redis_says("EVAL %s 0",
+                                "for i = 1, 5000 do local key = 'bull:q:' .. i\n"
+                                "redis.call('HSET', key, 'name', 'n', 'priority', '0')\n"
+                                "redis.call('LPUSH', 'bull:q:active', i)\n"
+                                "if i % 2 == 0 then redis.call('SET', key .. ':lock', 'V:1') end\n"
+                                "end return 1"),
+                     "1");
+    cr_assert_eq(queue_check_stalled(queue, 30000, 1, on_done, NULL, &err), 0);
+    pieces = queue_rig_run();
+    cr_expect_gt(pieces, 1);
+    cr_expect_eq(got.value, 0, "nobody was suspected");
+    cr_expect_str_eq(redis_says("SCARD bull:q:stalled"), "5000");
+    cr_expect_str_eq(redis_says("DEL bull:q:stalled-check"), "1");
+
+    cr_assert_eq(queue_check_stalled(queue, 30000, 1, on_done, NULL, &err), 0);
+    cr_expect_gt(queue_rig_run(), pieces);
+    cr_expect_eq(got.value, 2500);
+    cr_expect_str_eq(redis_says("LLEN bull:q:wait"), "2500");
+    cr_expect_str_eq(redis_says("LLEN bull:q:active"), "2500");
+    cr_expect_str_eq(redis_says("SCARD bull:q:stalled"), "2500");
+    cr_expect_str_eq(redis_says("HGET bull:q:4999 stc"), "1");
+    cr_expect_str_eq(redis_says("HGET bull:q:5000 stc"), "(nil)");
+    cr_expect_str_eq(redis_says("DEL bull:q:stalled-check"), "1");
+
+    cr_assert_eq(queue_check_stalled(queue, 30000, 1, on_done, NULL, &err), 0);
+    queue_rig_run();
+    cr_expect_eq(got.value, 0);
+}
+
 static void on_wait(struct queue *called, const struct call_result *call, uint64_t due_ms,
                     void *arg)
 {

@@ -193,6 +193,11 @@ static char *map_with(const struct schema_row *row, const char *value, const cha
         return text_format("{%s%s%s: %s}", strcmp(name, "type") ? "type: fixed, " : "",
                            strcmp(name, "delay") ? "delay: 1s, " : "", name, value);
     }
+    if (strncmp(row->path, "limiter.", 8) == 0 && strcmp(value, "none") != 0) {
+        *out_path = "limiter";
+        return text_format("{%s, %s: %s}", strcmp(name, "max") ? "max: 5" : "duration: 1s", name,
+                           value);
+    }
     if (strcmp(row->path, "start.restart_first") == 0) {
         *out_path = "start";
         return text_format("{restart_first: %s, restart_max: 1h}", value);

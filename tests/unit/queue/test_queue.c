@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/queue/change.h"
 #include "common/queue/get.h"
+#include "common/queue/settings.h"
 
 Test(queue, names)
 {

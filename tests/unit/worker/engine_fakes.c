@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/queue/change.h"
 #include "tests/unit/worker/engine_rig.h"
 
 /* ---- fake handler */
@@ -108,6 +109,15 @@ void end_run_with(unsigned int id, enum handler_outcome_kind kind, const char *r
     struct handler_outcome outcome = { .kind = kind,
                                        .reason = { reason, strlen(reason) },
                                        .retry_after_ms = retry_after_ms };
+
+    end_fake(running(id), &outcome);
+}
+
+void end_run_at(unsigned int id, enum handler_outcome_kind kind, uint64_t retry_at_ms)
+{
+    struct handler_outcome outcome = { .kind = kind,
+                                       .retry_after_ms = -1,
+                                       .retry_at_ms = retry_at_ms };
 
     end_fake(running(id), &outcome);
 }
@@ -242,12 +252,15 @@ int queue_turn(struct queue *queue, struct fetcher *fetcher, const struct settle
     call->want = want->max;
     call->alone = want->alone;
     call->live = want->live;
+    call->limiter = fetcher->limiter;
+    call->metrics_points = fetcher->metrics_points;
     call->n = ++fetcher->calls; /* as queue_turn does */
     for (size_t i = 0; i < count; i++) {
         struct fake_settle *settle = &call->settles[i];
 
         settle->kind = settles[i].kind;
         settle->delay_ms = settles[i].delay_ms;
+        settle->due_at_ms = settles[i].due_at_ms;
         settle->attempts_max = settles[i].attempts_max;
         settle->keep = settles[i].keep;
         copy_bytes(settle->id, sizeof(settle->id), &settles[i].job->id);
@@ -338,6 +351,15 @@ int queue_leave(struct queue *queue, const struct fetcher *fetcher, queue_done_c
     return 0;
 }
 
+int queue_apply_concurrency(struct queue *queue, uint64_t concurrency, queue_done_cb *on_done,
+                            void *arg, struct error *err)
+{
+    (void)queue;
+    REFUSE_WHEN_TOLD(err);
+    record(FAKE_CONCURRENCY, (void *)on_done, arg)->concurrency = concurrency;
+    return 0;
+}
+
 int queue_check_stalled(struct queue *queue, uint64_t interval_ms, uint64_t max_stalled,
                         queue_done_cb *on_done, void *arg, struct error *err)
 {
@@ -346,6 +368,41 @@ int queue_check_stalled(struct queue *queue, uint64_t interval_ms, uint64_t max_
     REFUSE_WHEN_TOLD(err);
     record(FAKE_STALLED, (void *)on_done, arg)->timeout_ms = interval_ms;
     return 0;
+}
+
+/* ---- fake looks for orphans */
+
+struct orphan_look {
+    int unused;
+};
+
+int orphan_look_new(struct queue *queue, const struct orphans_spec *spec,
+                    struct orphan_look **out_look, struct error *err)
+{
+    (void)queue;
+    (void)err;
+    *out_look = calloc(1, sizeof(**out_look));
+    cr_assert(not(zero(ptr, *out_look)));
+    rig.looks_open++;
+    rig.look_action = spec->action;
+    (void)snprintf(rig.look_token, sizeof(rig.look_token), "%s", spec->token);
+    return 0;
+}
+
+int orphan_look_step(struct orphan_look *look, orphan_look_cb *on_done, void *arg,
+                     struct error *err)
+{
+    cr_assert(not(zero(ptr, look)));
+    REFUSE_WHEN_TOLD(err);
+    record(FAKE_ORPHANS, (void *)on_done, arg);
+    return 0;
+}
+
+void orphan_look_free(struct orphan_look *look)
+{
+    if (look)
+        rig.looks_open--;
+    free(look);
 }
 
 int queue_wait_marker(struct queue *queue, struct redis *blocking, uint64_t timeout_ms,

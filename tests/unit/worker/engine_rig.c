@@ -135,10 +135,36 @@ void answer_adopt_badly(struct fake_call *call, enum redis_outcome outcome, stru
     adopt(call, &result, jobs, jobs_count, 0);
 }
 
+void answer_orphans(struct fake_call *call, const struct orphans_result *result)
+{
+    mark_answered(call, FAKE_ORPHANS);
+    ((orphan_look_cb *)call->on_done)(NULL, &replied, result, call->arg);
+    step();
+}
+
+void answer_orphans_badly(struct fake_call *call, enum redis_outcome outcome)
+{
+    struct call_result result = { outcome, REDIS_CLASS_LATER, "told" };
+    struct orphans_result nothing = { 0 };
+
+    mark_answered(call, FAKE_ORPHANS);
+    ((orphan_look_cb *)call->on_done)(NULL, &result, &nothing, call->arg);
+    step();
+}
+
 void answer_value(struct fake_call *call, int64_t value)
 {
     mark_answered(call, call->kind);
     ((queue_done_cb *)call->on_done)(NULL, &replied, value, call->arg);
+    step();
+}
+
+void answer_value_badly(struct fake_call *call)
+{
+    struct call_result result = { REDIS_REFUSED, REDIS_CLASS_OTHER, "told" };
+
+    mark_answered(call, call->kind);
+    ((queue_done_cb *)call->on_done)(NULL, &result, 0, call->arg);
     step();
 }
 
@@ -164,6 +190,8 @@ void answer_beats(void)
         answer_renew(open_call(FAKE_RENEW), NULL);
     while (open_calls(FAKE_STALLED) > 0)
         answer_value(open_call(FAKE_STALLED), 0);
+    while (open_calls(FAKE_CONCURRENCY) > 0)
+        answer_value(open_call(FAKE_CONCURRENCY), 0);
 }
 
 void queue_set_wait(struct queue *queue, const struct redis_wait *wait)

@@ -19,9 +19,11 @@ enum fake_kind {
     FAKE_ADOPT,
     FAKE_LEAVE,
     FAKE_STALLED,
+    FAKE_ORPHANS,
     FAKE_WAIT,
     FAKE_RETURN,
     FAKE_CONTINUE,
+    FAKE_CONCURRENCY,
 };
 
 #define FAKE_JOBS_MAX  256
@@ -30,7 +32,7 @@ enum fake_kind {
 struct fake_settle {
     enum settle_kind kind;
     char id[32], value[128], stacktrace[256];
-    uint64_t delay_ms, attempts_max;
+    uint64_t delay_ms, due_at_ms, attempts_max;
     struct job_keep keep;
 };
 
@@ -46,6 +48,9 @@ struct fake_call {
     size_t want;
     bool alone;
     uint64_t live, n, timeout_ms;
+    uint64_t concurrency;   /* of CONCURRENCY */
+    struct limiter limiter; /* of TURN, likewise: */
+    uint64_t metrics_points;
     struct worker_identity identity; /* of RENEW */
 };
 
@@ -91,9 +96,12 @@ struct rig {
     size_t resized_to; /* what the handlers were told last; likewise: */
     uint64_t drain_told_ms;
     unsigned int resizes, drains;
-    bool refuse_start;    /* the fake handler's start fails */
-    int continue_result;  /* what queue_continue_scheduler returns */
+    bool refuse_start; /* the fake handler's start fails */
+    size_t looks_open; /* for orphans, not freed yet; likewise, of the last one: */
+    enum orphan_action look_action;
+    char look_token[64];
     bool waits_no_more;   /* queue_set_wait said so */
+    int continue_result;  /* what queue_continue_scheduler returns */
     int send_result;      /* what queue_* calls return, 0 or a negative errno */
     bool stopped_waiting; /* on_stop_waiting was called */
     bool ended;
@@ -143,15 +151,19 @@ void answer_outcome(struct fake_call *call, const enum job_outcome *outcomes);
 /* `jobs` (taken) are handed over, the others given back. */
 void answer_adopt(struct fake_call *call, struct job **jobs, size_t jobs_count,
                   uint64_t given_back);
+/* A piece of a look for orphans: what it has found so far; complete by that. */
+void answer_orphans(struct fake_call *call, const struct orphans_result *result);
+void answer_orphans_badly(struct fake_call *call, enum redis_outcome outcome);
 void answer_adopt_badly(struct fake_call *call, enum redis_outcome outcome, struct job **jobs,
                         size_t jobs_count);
-void answer_value(struct fake_call *call, int64_t value); /* LEAVE, STALLED, RETURN */
+void answer_value(struct fake_call *call, int64_t value); /* LEAVE, STALLED, RETURN, CONCURRENCY */
+void answer_value_badly(struct fake_call *call);
 void answer_wait(struct fake_call *call, uint64_t due_ms);
 void answer_wait_badly(struct fake_call *call, enum redis_outcome outcome);
 /* The next iteration of a fetched one. */
 void answer_continue(struct fake_call *call, enum scheduler_step step);
 void answer_continue_badly(struct fake_call *call, enum redis_outcome outcome);
-/* Answers open RENEW and STALLED calls as if all were well. */
+/* Answers open RENEW, STALLED and CONCURRENCY calls as if all were well. */
 void answer_beats(void);
 
 /* The run of a job still at work; fails the test when there is none. */
@@ -163,6 +175,7 @@ void fail_run(unsigned int id, const char *reason);
 void end_run(unsigned int id, enum handler_outcome_kind kind);
 void end_run_with(unsigned int id, enum handler_outcome_kind kind, const char *reason,
                   int64_t retry_after_ms);
+void end_run_at(unsigned int id, enum handler_outcome_kind kind, uint64_t retry_at_ms);
 
 /* engine_resize, and a step. */
 void resize(size_t slots);

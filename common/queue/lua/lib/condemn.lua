@@ -9,15 +9,31 @@
 local PARTS = { 'logs', 'list', 'dependencies', 'set', 'processed', 'hash', 'failed', 'hash', 'unsuccessful', 'zset' }
 local FIELD_DEFAULTS = { name = '(damaged)', data = '{}', opts = '{}', delay = '0', priority = '0' }
 
--- The prefix of a fresh place in quarantine. The loop is bounded; the last place is then used again.
+local PLACES = 1024 -- the last one is used again
+
+-- The prefix of a fresh place in quarantine: the first free one, when they are used in order, by about 20 looks.
 local function quarantine_place(id)
-    for n = 1, 1000 do
-        local place = private .. 'quarantine:' .. id .. ':' .. whole(n)
-        if redis.call('EXISTS', place, place .. ':fields', place .. ':logs', place .. ':dependencies',
-            place .. ':processed', place .. ':failed', place .. ':unsuccessful') == 0 or n == 1000 then
-            return place
+    local function place(n)
+        return private .. 'quarantine:' .. id .. ':' .. whole(n)
+    end
+    local function is_free(n)
+        local at = place(n)
+        return redis.call('EXISTS', at, at .. ':fields', at .. ':logs', at .. ':dependencies', at .. ':processed',
+            at .. ':failed', at .. ':unsuccessful', at .. ':owner', at .. ':next') == 0
+    end
+    local used, free = 0, 1
+    while free < PLACES and not is_free(free) do
+        used, free = free, free * 2
+    end
+    while free - used > 1 do
+        local middle = math.floor((used + free) / 2)
+        if is_free(middle) then
+            free = middle
+        else
+            used = middle
         end
     end
+    return place(free)
 end
 
 local function set_aside(key, kind, place)

@@ -19,6 +19,7 @@ local SOLO_FROM, CLAIM_MS = 2, '60000'
 
 local promoted, more = false, false -- more: than one call does
 local taken, taken_ids, taken_bytes, limited, limit_max = {}, {}, 0, 0, nil
+local stopped_ms = 0 -- one of those that this call settles asked to rest for so long
 local bad = {} -- id, problem, id, problem...: damaged jobs that were met, until they are condemned
 local passed_over, claimed = 0, false -- claimed: this process shall empty itself
 
@@ -73,10 +74,14 @@ end
 
 local fetch
 do
-    -- How many jobs the rate limit of the queue leaves (4.1); nil without one.
+    -- How many jobs the rate limit leaves (4.1); nil without one. The queue's maximum goes before the worker's own, but
+    -- not its duration.
     local function limit_room()
-        limit_max = tonumber(settings[3] or nil)
-        if not limit_max then
+        limit_max = tonumber(settings[3] or nil) or (limiter_max > 0 and limiter_max) or nil
+        if stopped_ms > 0 then
+            limited = stopped_ms
+            return 0
+        elseif not limit_max then
             return nil
         end
         local used = redis.pcall('GET', k_limiter)
@@ -92,6 +97,18 @@ do
             return 0
         end
         return nil -- a counter that never expires does not block
+    end
+
+    -- A job that only carries its failure with it uses nothing up (as BullMQ 6).
+    local function use_limit(jobs)
+        if not limit_max or jobs == 0 then
+            return
+        end
+        local used = redis.pcall('INCRBY', k_limiter, jobs)
+        local duration = tonumber(limiter_max > 0 and limiter_ms or settings[4] or nil)
+        if used == jobs and duration then
+            redis.call('PEXPIRE', k_limiter, whole(math.max(math.floor(math.abs(duration)), 1)))
+        end
     end
 
     local function room()
@@ -223,9 +240,10 @@ do
     end
 
     local function start_taken()
-        local active = {}
+        local active, counted = {}, 0
         for at = 1, #taken do
             local job = taken[at]
+            counted = counted + (job[ROW_DEFA] and 0 or 1)
             local id, ats = job[ROW_ID], plus_one(job[7])
             local key = P .. id
             active[at] = id
@@ -238,13 +256,7 @@ do
             end
         end
         redis.call('LPUSH', k_active, unpack(active))
-        if limit_max then
-            local used = redis.pcall('INCRBY', k_limiter, #taken)
-            local duration = tonumber(settings[4] or nil)
-            if used == #taken and duration then
-                redis.call('PEXPIRE', k_limiter, whole(math.max(math.floor(math.abs(duration)), 1)))
-            end
-        end
+        use_limit(counted)
     end
 
     local function claim_is_ours()

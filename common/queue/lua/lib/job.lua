@@ -3,7 +3,7 @@
 -- Row  1 name  2 data  3 opts  4 timestamp  5 priority  6 atm  7 ats  8 stc  9 defa  10 stacktrace  11 rjk
 --      12 parentKey  13 gbc (nil when absent)  14 id  15 token of its lock (adopt.lua only)
 
-local ROW_GBC, ROW_ID, ROW_TOKEN = 13, 14, 15
+local ROW_DEFA, ROW_GBC, ROW_ID, ROW_TOKEN = 9, 13, 14, 15
 
 -- The row without id and token, and what forbids to run the job, or nil. The fields of a key that is no hash
 -- are an error table.

@@ -1,6 +1,7 @@
 -- Finished jobs that are not kept (wire format 5.2, 5.3). Needs lib/parent.lua, `now`.
 
 local TRIM_MAX = 1000
+local trim_left = TRIM_MAX -- by all rules of this call
 local gone_keys = {} -- deleted together at the end of the settling
 local rules, rules_seen = {}, {} -- target, keep, target, keep...
 
@@ -42,6 +43,7 @@ end
 
 -- Removes finished jobs, oldest first, with what hangs on them.
 local function trim(target, removed)
+    trim_left = trim_left - #removed
     for _, id in ipairs(removed) do
         local key = P .. id
         local parent_key = redis.pcall('HGET', key, 'parentKey')
@@ -58,15 +60,15 @@ end
 local function apply_rule(target, keep)
     local most, age, limit = string.match(keep, '^(%S+) (%S+) (%S+)$')
     most, age, limit = tonumber(most), tonumber(age), tonumber(limit)
-    if age and age >= 0 then
+    if age and age >= 0 and trim_left > 0 then
         local cut = string.format('%.0f', math.floor(now - age * 1000))
         trim(target, redis.call('ZREVRANGEBYSCORE', target, cut, '-inf', 'LIMIT', '0',
-            math.min(limit or TRIM_MAX, TRIM_MAX)))
+            math.min(limit or TRIM_MAX, trim_left)))
     end
-    if most and most > 0 then
+    if most and most > 0 and trim_left > 0 then
         local extra = redis.call('ZCARD', target) - most
         if extra > 0 then
-            trim(target, redis.call('ZRANGE', target, '0', math.min(extra, TRIM_MAX) - 1))
+            trim(target, redis.call('ZRANGE', target, '0', math.min(extra, trim_left) - 1))
         end
     end
 end
