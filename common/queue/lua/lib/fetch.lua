@@ -99,8 +99,9 @@ do
             return limit_max - used
         end
         local ttl = redis.call('PTTL', k_limiter)
-        if ttl == 0 then
+        if ttl == 0 then -- the window ends in this millisecond: the next one begins
             redis.call('DEL', k_limiter)
+            return math.max(limit_max, 1)
         elseif ttl > 0 then
             limited = ttl
             return 0
