@@ -39,7 +39,7 @@
 -- Linear  LREM active
 -- Repeat  refused: the number of the last executed call is kept for an hour in drover:{tag}:turn:<uuid>,
 --         and a call whose number is not higher does nothing. outcome.lua raises it.
--- Failure all that is shared (the queue's own keys) is looked at before the first write; what belongs to one
+-- Failure all that is shared (the queue's own keys) is looked at before the first write (of `stalled`: by it); what belongs to one
 --         job is looked at before that job's first write. The first write frees (a DEL), so that jobs can be
 --         settled on a server that has no memory left.
 
@@ -78,10 +78,30 @@ local function read_settles()
     end
 end
 
+-- Which of them have children: none, almost always, and then one command says so.
+local function with_children()
+    local children, completes = {}, {}
+    for i = 1, count do
+        if kinds[i] == 'c' then
+            local size = #children
+            children[size + 1], children[size + 2] = keys[i] .. ':dependencies', keys[i] .. ':unsuccessful'
+            completes[#completes + 1] = i
+        end
+    end
+    local found = {}
+    if #children > 0 and redis.call('EXISTS', unpack(children)) > 0 then
+        for j, i in ipairs(completes) do
+            found[i] = redis.call('EXISTS', children[2 * j - 1], children[2 * j]) > 0
+        end
+    end
+    return found
+end
+
 read_settles()
+local children = with_children()
 local turn_key, k_solo = private .. 'turn:' .. uuid, private .. 'solo'
-local found = redis.call('MGET', turn_key, fence_key(uuid))
-local noted, fenced = found[1], found[2] and true or false
+local found = redis.call('MGET', turn_key, fence_key(uuid), unpack(lock_keys))
+local noted, fenced, locks = found[1], found[2] and true or false, { unpack(found, 3, count + 2) }
 if noted then
     local last = string.match(noted, '^%d+/(%d+)$') or noted
     if (tonumber(last) or 0) >= tonumber(call_text) then
@@ -104,13 +124,32 @@ local prioritized, head = look('ZCARD', k_prioritized), look('ZRANGE', k_delayed
 look('ZCARD', k_completed)
 look('ZCARD', k_failed)
 look('ZCARD', k_marker)
-look('SCARD', k_stalled)
 look('XLEN', k_events)
+local ours = {} -- those that will be completed: the lock says so, and no child forbids it
+for i = 1, count do
+    if kinds[i] == 'c' and locks[i] == tokens[i] and not children[i] then
+        ours[#ours + 1] = ids[i]
+    end
+end
+if #ours == 0 then
+    look('SCARD', k_stalled)
+end
 if uses_children then
     look('ZCARD', k_waiting_children)
 end
 if not broken and settings[1] then
     look('LLEN', k_paused)
+end
+local unsuspected = not broken and #ours > 0
+if unsuspected then -- the last look is the first write: whoever ends under his lock is not suspected
+    local result = redis.pcall('SREM', k_stalled, unpack(ours))
+    if type(result) == 'table' then
+        if string.find(result.err, 'WRONGTYPE', 1, true) then
+            broken = k_stalled
+        else
+            return result
+        end
+    end
 end
 if broken then
     return redis.error_reply('WRONGTYPE ' .. broken .. ' is not of the kind that a queue needs')
@@ -122,7 +161,9 @@ own.settings_read = true
 if fenced then
     want = 0
 end
-redis.call('DEL', turn_key)
+if not unsuspected then
+    redis.call('DEL', turn_key)
+end
 redis.call('SET', turn_key, call_text, 'EX', '3600')
 
 --- include lib/keep.lua
@@ -131,357 +172,337 @@ redis.call('SET', turn_key, call_text, 'EX', '3600')
 
 -- ---- 2. Settle.
 
-local codes, all_settled, ended, freed = {}, true, false, false -- freed: one has left `active`
-local added_completed, given_back = {}, {}
-local ended_completed, ended_failed = 0, 0
-local LIMIT_USED_UP = '9007199254740991' -- what stock clients write (4.4)
+local codes, all_settled, all_ordinary = {}, true, true
+local ended, freed, ended_completed, ended_failed = false, false, 0, 0 -- freed: one has left `active`
 
-local function leave_active(id, key)
-    local was_active = redis.call('LREM', k_active, '-1', id)
-    redis.call('DEL', key .. ':lock')
-    redis.call('SREM', k_stalled, id)
-    freed = freed or was_active == 1
-    return was_active == 1
-end
+do -- a function has at most 200 locals, the script as a whole too
+    local added_completed, given_back = {}, {}
+    local LIMIT_USED_UP = '9007199254740991' -- what stock clients write (4.4)
 
--- Steps 8 to 12 of 5.1 for a job that has parents, children or a deduplication, or that failed.
-local function finish(job, target, field, value, keep)
-    local id, key, failed = job.id, job.key, field == 'failedReason'
-    ended = true
-    if failed then
-        ended_failed = ended_failed + 1
-    else
-        ended_completed = ended_completed + 1
+    local function leave_active(id, key)
+        local was_active = redis.call('LREM', k_active, '-1', id)
+        redis.call('DEL', key .. ':lock')
+        redis.call('SREM', k_stalled, id)
+        freed = freed or was_active == 1
+        return was_active == 1
     end
-    if job.plan then
-        dedup_end(job.plan, id)
-    end
-    if job.parent then
+
+    -- Steps 8 to 12 of 5.1 for a job that has parents, children or a deduplication, or that failed.
+    local function finish(job, target, field, value, keep)
+        local id, key, failed = job.id, job.key, field == 'failedReason'
+        ended = true
         if failed then
-            parent_child_failed(job.parent, key, value)
+            ended_failed = ended_failed + 1
         else
-            parent_child_completed(job.parent, key, value)
+            ended_completed = ended_completed + 1
         end
-    end
-    if keep == '0' then
-        forget(key, job.parent)
-    else
-        redis.call('ZADD', target, now_text, id)
-        redis.call('HSET', key, 'atm', job.atm, field, value, 'finishedOn', now_text)
-        if failed then
-            redis.call('HDEL', key, 'defa')
+        if job.plan then
+            dedup_end(job.plan, id)
         end
-        if keep ~= '' then
-            note_rule(target, keep)
+        if job.parent then
+            if failed then
+                parent_child_failed(job.parent, key, value)
+            else
+                parent_child_completed(job.parent, key, value)
+            end
         end
-    end
-    tell(own, failed and 'failed' or 'completed', 'jobId', id, field, value, 'prev', 'active')
-end
-
--- Where a trace of the producer came with the job, its context goes on into the attempt (12).
-local function trace_of(opts)
-    if type(opts) ~= 'string' or not string.find(opts, '"tm":', 1, true) then
-        return nil
-    end
-    local ok, read = pcall(cjson.decode, opts)
-    if ok and type(read) == 'table' and read.omc ~= true and type(read.tm) == 'string' then
-        return read.tm
-    end
-end
-
-local function note_attempt(job, reason, stacktrace)
-    local fields = { 'failedReason', reason, 'atm', job.atm }
-    if stacktrace ~= '' then
-        fields[5], fields[6] = 'stacktrace', stacktrace
-    end
-    local trace = trace_of(job.opts)
-    if trace then
-        fields[#fields + 1], fields[#fields + 2] = 'tm', trace
-    end
-    redis.call('HSET', job.key, unpack(fields))
-end
-
-local function condemn_ours(job, reason, stacktrace)
-    condemn(job.id, reason, stacktrace)
-    ended, freed, ended_failed = true, true, ended_failed + 1
-    return reason
-end
-
--- By kind: what to do once the job has left `active`. `at` is the place of the kind's first argument.
-local WRITE = {
-    c = function(job, at)
-        finish(job, k_completed, 'returnvalue', ARGV[at + 1], ARGV[at])
-    end,
-    f = function(job, at)
-        local most = tonumber(ARGV[at + 3]) or 0
-        note_attempt(job, ARGV[at + 1], ARGV[at + 2])
-        finish(job, k_failed, 'failedReason', ARGV[at + 1], ARGV[at])
-        if tonumber(job.atm) >= most then
-            tell(own, 'retries-exhausted', 'jobId', job.id, 'attemptsMade', job.atm)
-        end
-    end,
-    r = function(job, at)
-        note_attempt(job, ARGV[at], ARGV[at + 1])
-        put_waiting(own, job.id, job.priority, job.lifo and job.priority == 0)
-        tell(own, 'waiting', 'jobId', job.id, 'prev', 'active')
-    end,
-    l = function(job, at)
-        note_attempt(job, ARGV[at], ARGV[at + 1])
-        redis.call('HSET', job.key, 'delay', ARGV[at + 2])
-        put_delayed(own, job.id, now + tonumber(ARGV[at + 2]))
-    end,
-    d = function(job, at)
-        redis.call('HSET', job.key, 'delay', ARGV[at])
-        put_delayed(own, job.id, now + tonumber(ARGV[at]))
-    end,
-    k = function(job)
-        redis.call('ZADD', k_waiting_children, now_text, job.id)
-        tell(own, 'waiting-children', 'jobId', job.id, 'prev', 'active')
-    end,
-    g = function(job)
-        if job.priority == 0 then
-            given_back[#given_back + 1] = job.id -- pushed together, so that the first fetched is next
+        if keep == '0' then
+            forget(key, job.parent)
         else
-            put_waiting(own, job.id, job.priority, true)
+            redis.call('ZADD', target, now_text, id)
+            redis.call('HSET', key, 'atm', job.atm, field, value, 'finishedOn', now_text)
+            if failed then
+                redis.call('HDEL', key, 'defa')
+            end
+            if keep ~= '' then
+                note_rule(target, keep)
+            end
         end
-        tell(own, 'waiting', 'jobId', job.id, 'prev', 'active')
-    end,
-}
-WRITE.R = WRITE.r
+        tell(own, failed and 'failed' or 'completed', 'jobId', id, field, value, 'prev', 'active')
+    end
 
-function WRITE.G(job, at)
-    local reason = count_death(job.key, ARGV[at], givebacks_max)
-    if reason then
-        condemn_ours(job, reason)
-    else
+    -- Where a trace of the producer came with the job, its context goes on into the attempt (12).
+    local function trace_of(opts)
+        if type(opts) ~= 'string' or not string.find(opts, '"tm":', 1, true) then
+            return nil
+        end
+        local ok, read = pcall(cjson.decode, opts)
+        if ok and type(read) == 'table' and read.omc ~= true and type(read.tm) == 'string' then
+            return read.tm
+        end
+    end
+
+    local function note_attempt(job, reason, stacktrace)
+        local fields = { 'failedReason', reason, 'atm', job.atm }
+        if stacktrace ~= '' then
+            fields[5], fields[6] = 'stacktrace', stacktrace
+        end
+        local trace = trace_of(job.opts)
+        if trace then
+            fields[#fields + 1], fields[#fields + 2] = 'tm', trace
+        end
+        redis.call('HSET', job.key, unpack(fields))
+    end
+
+    local function condemn_ours(job, reason, stacktrace)
+        condemn(job.id, reason, stacktrace)
+        ended, freed, ended_failed = true, true, ended_failed + 1
+        return reason
+    end
+
+    -- By kind: what to do once the job has left `active`. `at` is the place of the kind's first argument.
+    local WRITE = {
+        c = function(job, at)
+            finish(job, k_completed, 'returnvalue', ARGV[at + 1], ARGV[at])
+        end,
+        f = function(job, at)
+            local most = tonumber(ARGV[at + 3]) or 0
+            note_attempt(job, ARGV[at + 1], ARGV[at + 2])
+            finish(job, k_failed, 'failedReason', ARGV[at + 1], ARGV[at])
+            if tonumber(job.atm) >= most then
+                tell(own, 'retries-exhausted', 'jobId', job.id, 'attemptsMade', job.atm)
+            end
+        end,
+        r = function(job, at)
+            note_attempt(job, ARGV[at], ARGV[at + 1])
+            put_waiting(own, job.id, job.priority, job.lifo and job.priority == 0)
+            tell(own, 'waiting', 'jobId', job.id, 'prev', 'active')
+        end,
+        l = function(job, at)
+            note_attempt(job, ARGV[at], ARGV[at + 1])
+            redis.call('HSET', job.key, 'delay', ARGV[at + 2])
+            put_delayed(own, job.id, now + tonumber(ARGV[at + 2]))
+        end,
+        d = function(job, at)
+            redis.call('HSET', job.key, 'delay', ARGV[at])
+            put_delayed(own, job.id, now + tonumber(ARGV[at]))
+        end,
+        k = function(job)
+            redis.call('ZADD', k_waiting_children, now_text, job.id)
+            tell(own, 'waiting-children', 'jobId', job.id, 'prev', 'active')
+        end,
+        g = function(job)
+            if job.priority == 0 then
+                given_back[#given_back + 1] = job.id -- pushed together, so that the first fetched is next
+            else
+                put_waiting(own, job.id, job.priority, true)
+            end
+            tell(own, 'waiting', 'jobId', job.id, 'prev', 'active')
+        end,
+    }
+    WRITE.R = WRITE.r
+
+    function WRITE.G(job, at)
+        local reason = count_death(job.key, ARGV[at], givebacks_max)
+        if reason then
+            condemn_ours(job, reason)
+        else
+            WRITE.g(job)
+        end
+    end
+
+    function WRITE.w(job, at)
         WRITE.g(job)
+        if ARGV[at] ~= '0' then
+            redis.call('SET', k_limiter, LIMIT_USED_UP, 'PX', ARGV[at])
+            stopped_ms = tonumber(ARGV[at])
+        end
     end
-end
 
-function WRITE.w(job, at)
-    WRITE.g(job)
-    if ARGV[at] ~= '0' then
-        redis.call('SET', k_limiter, LIMIT_USED_UP, 'PX', ARGV[at])
-        stopped_ms = tonumber(ARGV[at])
+    -- How many children are pending, and how many failed in a way that forbids to go on; or nil, and what is wrong.
+    local function count_children(key)
+        local pending, failed = redis.pcall('SCARD', key .. ':dependencies'), redis.pcall('ZCARD', key .. ':unsuccessful')
+        if type(pending) == 'table' then
+            return nil, key .. ':dependencies is not a set'
+        elseif type(failed) == 'table' then
+            return nil, key .. ':unsuccessful is not a sorted set'
+        end
+        return pending, failed
     end
-end
 
--- How many children are pending, and how many failed in a way that forbids to go on; or nil, and what is wrong.
-local function count_children(key)
-    local pending, failed = redis.pcall('SCARD', key .. ':dependencies'), redis.pcall('ZCARD', key .. ':unsuccessful')
-    if type(pending) == 'table' then
-        return nil, key .. ':dependencies is not a set'
-    elseif type(failed) == 'table' then
-        return nil, key .. ':unsuccessful is not a sorted set'
+    -- By kind: the code that refuses it, looked at before the lock (5.1, 5.5); nil.
+    local CHILDREN_CODE = {
+        c = function(pending, failed)
+            return pending > 0 and -4 or failed > 0 and -9 or nil
+        end,
+        k = function(pending, failed)
+            return failed > 0 and -9 or pending == 0 and 1 or nil
+        end,
+    }
+
+    -- The code, or what is wrong with them.
+    local function children_code(kind, key)
+        local pending, failed = count_children(key)
+        if not pending then
+            return nil, failed
+        end
+        return CHILDREN_CODE[kind](pending, failed)
     end
-    return pending, failed
-end
 
--- By kind: the code that refuses it, looked at before the lock (5.1, 5.5); nil.
-local CHILDREN_CODE = {
-    c = function(pending, failed)
-        return pending > 0 and -4 or failed > 0 and -9 or nil
-    end,
-    k = function(pending, failed)
-        return failed > 0 and -9 or pending == 0 and 1 or nil
-    end,
-}
+    local PLACED_BY_PRIORITY = { r = true, R = true, w = true, g = true, G = true }
+    local IS_ATTEMPT = { f = true, r = true, R = true, l = true }
 
--- The code, or what is wrong with them.
-local function children_code(kind, key)
-    local pending, failed = count_children(key)
-    if not pending then
-        return nil, failed
-    end
-    return CHILDREN_CODE[kind](pending, failed)
-end
-
-local PLACED_BY_PRIORITY = { r = true, R = true, w = true, g = true, G = true }
-local IS_ATTEMPT = { f = true, r = true, R = true, l = true }
-
--- Reads what the job's end needs into `job`; returns what is wrong, or nil. Its key is a hash.
-local function read_job(job)
-    local found = redis.call('HMGET', job.key, 'atm', 'ats', 'priority', 'parentKey', 'parent', 'deid',
-        IS_ATTEMPT[job.kind] and 'opts' or 'deid')
-    local problem = whole_problem('atm', found[1]) or whole_problem('ats', found[2])
-        or (PLACED_BY_PRIORITY[job.kind] and whole_problem('priority', found[3]))
-    if problem then
+    -- Reads what the job's end needs into `job`; returns what is wrong, or nil. Its key is a hash.
+    local function read_job(job)
+        local found = redis.call('HMGET', job.key, 'atm', 'ats', 'priority', 'parentKey', 'parent', 'deid',
+            IS_ATTEMPT[job.kind] and 'opts' or 'deid')
+        local problem = whole_problem('atm', found[1]) or whole_problem('ats', found[2])
+            or (PLACED_BY_PRIORITY[job.kind] and whole_problem('priority', found[3]))
+        if problem then
+            return problem
+        end
+        job.atm, job.priority, job.opts = plus_one(found[1]), lenient(found[3]), found[7]
+        if job.kind ~= 'c' and job.kind ~= 'f' then
+            return nil
+        end
+        job.parent, problem = parent_of(found[4], found[5])
+        if problem or (job.parent and parent_problem(job.parent)) then
+            return problem or parent_problem(job.parent)
+        end
+        if found[6] then
+            job.plan, problem = dedup_plan(found[6])
+        end
         return problem
     end
-    job.atm, job.priority, job.opts = plus_one(found[1]), lenient(found[3]), found[7]
-    if job.kind ~= 'c' and job.kind ~= 'f' then
-        return nil
-    end
-    job.parent, problem = parent_of(found[4], found[5])
-    if problem or (job.parent and parent_problem(job.parent)) then
-        return problem or parent_problem(job.parent)
-    end
-    if found[6] then
-        job.plan, problem = dedup_plan(found[6])
-    end
-    return problem
-end
 
--- One job on its own: everything is checked, then it is written. Returns its code, or a text.
-local function settle_alone(at)
-    local job = { id = ids[at], key = keys[at], kind = kinds[at], lifo = kinds[at] == 'R' }
-    local kind, lock = redis.call('TYPE', job.key).ok, redis.pcall('GET', lock_keys[at])
-    local ours, problem, code = lock == tokens[at], nil, nil
-    if kind == 'none' then
-        if ours then
-            leave_active(job.id, job.key)
+    -- One job on its own: everything is checked, then it is written. Returns its code, or a text.
+    local function settle_alone(at)
+        local job = { id = ids[at], key = keys[at], kind = kinds[at], lifo = kinds[at] == 'R' }
+        local kind, lock = redis.call('TYPE', job.key).ok, redis.pcall('GET', lock_keys[at])
+        local ours, problem, code = lock == tokens[at], nil, nil
+        if kind == 'none' then
+            if ours then
+                leave_active(job.id, job.key)
+            end
+            return -1
+        elseif kind ~= 'hash' then
+            problem = job.key .. ' holds a ' .. kind .. ', not a hash'
+        elseif CHILDREN_CODE[job.kind] then
+            code, problem = children_code(job.kind, job.key)
         end
-        return -1
-    elseif kind ~= 'hash' then
-        problem = job.key .. ' holds a ' .. kind .. ', not a hash'
-    elseif CHILDREN_CODE[job.kind] then
-        code, problem = children_code(job.kind, job.key)
-    end
-    if code then
-        return code
-    elseif not lock then
-        return -2
-    elseif type(lock) == 'table' then -- nobody can own it: whoever has fetched it last may end it
-        problem = problem or lock_keys[at] .. ' is not a string'
-    elseif not ours then
-        return -6
-    end
-    if not problem and job.kind ~= 'x' then
-        problem = read_job(job)
-    end
-    if problem then
-        return condemn_ours(job, damaged(problem))
-    elseif job.kind == 'x' then
-        condemn_ours(job, ARGV[offsets[at] + 1], ARGV[offsets[at] + 2])
+        if code then
+            return code
+        elseif not lock then
+            return -2
+        elseif type(lock) == 'table' then -- nobody can own it: whoever has fetched it last may end it
+            problem = problem or lock_keys[at] .. ' is not a string'
+        elseif not ours then
+            return -6
+        end
+        if not problem and job.kind ~= 'x' then
+            problem = read_job(job)
+        end
+        if problem then
+            return condemn_ours(job, damaged(problem))
+        elseif job.kind == 'x' then
+            condemn_ours(job, ARGV[offsets[at] + 1], ARGV[offsets[at] + 2])
+            return 0
+        end
+        if not leave_active(job.id, job.key) then
+            return -3
+        end
+        if (job.kind == 'r' or job.kind == 'R') and not promoted then
+            promote()
+        end
+        WRITE[job.kind](job, offsets[at])
         return 0
     end
-    if not leave_active(job.id, job.key) then
-        return -3
+
+    local function error_text(problem)
+        return type(problem) == 'table' and tostring(problem.err) or tostring(problem)
     end
-    if (job.kind == 'r' or job.kind == 'R') and not promoted then
-        promote()
-    end
-    WRITE[job.kind](job, offsets[at])
-    return 0
-end
 
-local function error_text(problem)
-    return type(problem) == 'table' and tostring(problem.err) or tostring(problem)
-end
-
-local function settle_protected(at)
-    local ok, code = pcall(settle_alone, at)
-    if not ok then
-        local reason = damaged(error_text(code))
-        pcall(condemn, ids[at], reason)
-        code = reason
-    end
-    codes[at] = code
-    if code ~= 0 then
-        all_settled = false
-    end
-end
-
--- An ordinary end: completed, no children, no parent, no deduplication, nothing damaged. `fields`
--- is what HMGET found, or its error.
-local function is_ordinary(at, lock, fields, seen)
-    return kinds[at] == 'c' and lock == tokens[at] and not fields.err and not seen[ids[at]]
-        and fields[2] and not fields[3] and not fields[4] and not fields[5]
-        and is_whole(fields[1]) and is_whole(fields[2])
-end
-
-local ordinary_locks, ordinary_ids = {}, {}
-
--- The parts that need a command of their own; settle_batch does the rest for all at once.
-local function settle_ordinary(at, fields)
-    local id, key, keep, value = ids[at], keys[at], ARGV[offsets[at]], ARGV[offsets[at] + 1]
-    if keep == '0' then
-        forget(key)
-    else
-        redis.call('HSET', key, 'atm', plus_one(fields[1]), 'returnvalue', value, 'finishedOn', now_text)
-        local size = #added_completed
-        added_completed[size + 1], added_completed[size + 2] = now_text, id
-        if keep ~= '' then
-            note_rule(k_completed, keep)
+    local function settle_protected(at)
+        local ok, code = pcall(settle_alone, at)
+        if not ok then
+            local reason = damaged(error_text(code))
+            pcall(condemn, ids[at], reason)
+            code = reason
+        end
+        codes[at] = code
+        if code ~= 0 then
+            all_settled = false
         end
     end
-    redis.pcall('XADD', k_events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
-    ordinary_locks[#ordinary_locks + 1] = lock_keys[at]
-    ordinary_ids[#ordinary_ids + 1] = id
-    codes[at] = 0
-    ended, freed, ended_completed = true, true, ended_completed + 1
-end
 
--- Which of them have children: none, almost always, and then one command says so.
-local function with_children()
-    local children, completes = {}, {}
-    for i = 1, count do
-        if kinds[i] == 'c' then
-            local size = #children
-            children[size + 1], children[size + 2] = keys[i] .. ':dependencies', keys[i] .. ':unsuccessful'
-            completes[#completes + 1] = i
-        end
+    -- An ordinary end: completed, no children, no parent, no deduplication, nothing damaged. `fields`
+    -- is what HMGET found, or its error.
+    local function is_ordinary(at, lock, fields, seen)
+        return kinds[at] == 'c' and lock == tokens[at] and not fields.err and not seen[ids[at]]
+            and fields[2] and not fields[3] and not fields[4] and not fields[5]
+            and is_whole(fields[1]) and is_whole(fields[2])
     end
-    local found = {}
-    if #children > 0 and redis.call('EXISTS', unpack(children)) > 0 then
-        for j, i in ipairs(completes) do
-            found[i] = redis.call('EXISTS', children[2 * j - 1], children[2 * j]) > 0
-        end
-    end
-    return found
-end
 
--- `active` is newest first: settled in fetch order, ours are its tail, and one LTRIM takes them all.
-local function is_tail(all_ordinary)
-    if not all_ordinary or #in_order ~= count then
-        return false
+    local ordinary_locks = {}
+
+    -- The parts that need a command of their own; settle_batch does the rest for all at once.
+    local function settle_ordinary(at, fields)
+        local id, key, keep, value = ids[at], keys[at], ARGV[offsets[at]], ARGV[offsets[at] + 1]
+        if keep == '0' then
+            forget(key)
+        else
+            redis.call('HSET', key, 'atm', plus_one(fields[1]), 'returnvalue', value, 'finishedOn', now_text)
+            local size = #added_completed
+            added_completed[size + 1], added_completed[size + 2] = now_text, id
+            if keep ~= '' then
+                note_rule(k_completed, keep)
+            end
+        end
+        redis.pcall('XADD', k_events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
+        ordinary_locks[#ordinary_locks + 1] = lock_keys[at]
+        codes[at] = 0
+        ended, freed, ended_completed = true, true, ended_completed + 1
     end
-    for i = 1, count do
-        if in_order[count - i + 1] ~= ids[i] then
+
+    -- `active` is newest first: settled in fetch order, ours are its tail, and one LTRIM takes them all.
+    local function is_tail()
+        if not all_ordinary or #in_order ~= count then
             return false
         end
+        for i = 1, count do
+            if in_order[count - i + 1] ~= ids[i] then
+                return false
+            end
+        end
+        return true
     end
-    return true
-end
 
-local function settle_batch()
-    local children, locks, fields, ordinary, seen = with_children(), redis.call('MGET', unpack(lock_keys)), {}, {}, {}
-    local all_ordinary = true
-    for i = 1, count do
-        local found = kinds[i] == 'c' and not children[i]
-            and redis.pcall('HMGET', keys[i], 'atm', 'ats', 'parentKey', 'parent', 'deid')
-        ordinary[i] = found and is_ordinary(i, locks[i], found, seen)
-        fields[i], seen[ids[i]] = found, true
-        all_ordinary = all_ordinary and ordinary[i]
-    end
-    local tail = is_tail(all_ordinary)
-    if tail then
-        redis.call('LTRIM', k_active, '0', -count - 1)
-    end
-    for i = 1, count do
-        if not ordinary[i] then
-            settle_protected(i)
-        elseif tail or redis.call('LREM', k_active, '-1', ids[i]) == 1 then
-            settle_ordinary(i, fields[i])
-        else
-            redis.call('DEL', lock_keys[i])
-            redis.call('SREM', k_stalled, ids[i])
-            codes[i], all_settled = -3, false
+    local function settle_batch()
+        local fields, ordinary, seen = {}, {}, {}
+        for i = 1, count do
+            local found = kinds[i] == 'c' and not children[i]
+                and redis.pcall('HMGET', keys[i], 'atm', 'ats', 'parentKey', 'parent', 'deid')
+            ordinary[i] = found and is_ordinary(i, locks[i], found, seen)
+            fields[i], seen[ids[i]] = found, true
+            all_ordinary = all_ordinary and ordinary[i]
+        end
+        local tail = is_tail()
+        if tail then
+            redis.call('LTRIM', k_active, '0', -count - 1)
+        end
+        for i = 1, count do
+            if not ordinary[i] then
+                settle_protected(i)
+            elseif tail or redis.call('LREM', k_active, '-1', ids[i]) == 1 then
+                settle_ordinary(i, fields[i])
+            else
+                redis.call('DEL', lock_keys[i])
+                codes[i], all_settled = -3, false
+            end
+        end
+        if #ordinary_locks > 0 then
+            redis.call('DEL', unpack(ordinary_locks))
+        end
+        in_pieces('ZADD', k_completed, added_completed)
+        for i = #given_back, 1, -1 do
+            put_waiting(own, given_back[i], 0, true)
         end
     end
-    if #ordinary_ids > 0 then
-        redis.call('DEL', unpack(ordinary_locks))
-        redis.call('SREM', k_stalled, unpack(ordinary_ids))
-    end
-    in_pieces('ZADD', k_completed, added_completed)
-    for i = #given_back, 1, -1 do
-        put_waiting(own, given_back[i], 0, true)
-    end
-end
 
-if count > 0 then
-    settle_batch()
-    apply_rules()
+    if count > 0 then
+        settle_batch()
+        apply_rules()
+    end
 end
 
 -- ---- 3. Fetch.
@@ -492,17 +513,17 @@ if want > 0 then
     end
     fetch()
 else
-    waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
+    count_waiting()
 end
 
 -- ---- 4. Tell the others, and answer.
 
-local active = redis.call('LLEN', k_active)
+local active = active_after or redis.call('LLEN', k_active)
 local maxed = own.concurrency ~= nil and active >= own.concurrency
 if #taken < want and waiting == 0 and prioritized == 0 and not own.paused and not maxed and limited == 0 then
     redis.call('DEL', k_pc) -- priorities count anew (4.1)
 end
-if count > 0 or head[2] then
+if not all_ordinary or due_moved or own.due or quarantined > 0 then
     head = redis.call('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
 end
 local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'

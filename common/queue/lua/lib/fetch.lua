@@ -17,7 +17,8 @@ local PROMOTE_MAX = 200
 local LOOK_MAX = 256
 local SOLO_FROM, CLAIM_MS = 2, '60000'
 
-local promoted, more = false, false -- more: than one call does
+local promoted, due_moved, more = false, false, false -- more: than one call does
+local active_after -- length of `active`, once jobs were fetched
 local taken, taken_ids, taken_bytes, limited, limit_max = {}, {}, 0, 0, nil
 local stopped_ms = 0 -- one of those that this call settles asked to rest for so long
 local bad = {} -- id, problem, id, problem...: damaged jobs that were met, until they are condemned
@@ -62,6 +63,7 @@ local function promote()
         more, due[#due] = true, nil
     end
     redis.call('ZREM', k_delayed, unpack(due))
+    due_moved = true
     local plain = {}
     for _, id in ipairs(due) do
         promote_one(id, plain)
@@ -69,6 +71,13 @@ local function promote()
     if #plain > 0 then
         redis.call('LPUSH', own.paused and k_paused or k_wait, unpack(plain))
         own.work = true
+    end
+end
+
+-- What was looked at first holds until somebody puts a job there.
+local function count_waiting()
+    if own.work then
+        waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
     end
 end
 
@@ -90,8 +99,9 @@ do
             return limit_max - used
         end
         local ttl = redis.call('PTTL', k_limiter)
-        if ttl == 0 then
+        if ttl == 0 then -- the window ends in this millisecond: the next one begins
             redis.call('DEL', k_limiter)
+            return math.max(limit_max, 1)
         elseif ttl > 0 then
             limited = ttl
             return 0
@@ -255,7 +265,7 @@ do
                 redis.call('HSET', key, 'processedOn', now_text, 'ats', ats, 'pb', worker)
             end
         end
-        redis.call('LPUSH', k_active, unpack(active))
+        active_after = redis.call('LPUSH', k_active, unpack(active))
         use_limit(counted)
     end
 
@@ -301,7 +311,7 @@ do
     end
 
     function fetch()
-        waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
+        count_waiting()
         local most = room()
         if alone then
             most = math.min(most, 1)
