@@ -34,34 +34,40 @@ uint64_t orphans_watch_next_ms(const struct engine *engine)
     return is_on(engine) && !engine->orphans.asking ? engine->orphans.next_ms : 0;
 }
 
-static void tell(const char *event, const char *why, uint64_t count,
-                 const struct orphans_result *result)
+/* Their ids, as many as there is room for. */
+static void print_ids(const struct orphans_result *result, struct buf *out)
 {
+    for (size_t i = 0; i < result->ids_count; i++) {
+        if (buf_printf(out, "%s%.*s", i > 0 ? " " : "", (int)result->ids[i].len,
+                       result->ids[i].data) < 0)
+            return;
+    }
+}
+
+/* What stayed is told again when it has changed only. */
+static void tell(struct orphans_watch *watch, const struct orphans_result *result)
+{
+    uint64_t stayed = result->settled - result->changed;
     struct buf ids = BUF_INIT(IDS_BYTES);
 
-    for (size_t i = 0; i < result->ids_count; i++) {
-        /* A full buffer takes no more: then the last ids are missing. */
-        if (buf_printf(&ids, "%s%.*s", i > 0 ? " " : "", (int)result->ids[i].len,
-                       result->ids[i].data) < 0)
-            break;
-    }
-    log_warn(event, LOG_UINT("count", count), LOG_STR("ids", buf_text(&ids)), LOG_STR("why", why));
+    print_ids(result, &ids);
+    if (result->changed > 0)
+        log_warn("orphans.repaired", LOG_UINT("count", result->changed),
+                 LOG_STR("ids", buf_text(&ids)),
+                 LOG_STR("why", "they were stored and in no state; now they wait again"));
+    if (stayed > 0 && stayed != watch->told)
+        log_warn("orphans.found", LOG_UINT("count", stayed), LOG_STR("ids", buf_text(&ids)),
+                 LOG_STR("why", "they are stored and in no state; nobody will run them"));
+    watch->told = stayed;
     buf_done(&ids);
 }
 
 static void end_look(struct engine *engine, const struct orphans_result *result)
 {
     struct orphans_watch *watch = &engine->orphans;
-    uint64_t stayed = result->settled - result->changed;
 
-    if (result->changed > 0)
-        tell("orphans.repaired", "they were in no state; now they wait again", result->changed,
-             result);
-    if (!result->skipped && stayed != watch->told) {
-        if (stayed > 0)
-            tell("orphans.found", "they are stored, and in no state", stayed, result);
-        watch->told = stayed;
-    }
+    if (!result->skipped)
+        tell(watch, result);
     orphans_watch_done(watch);
     watch->next_ms = clock_now_ms() + ORPHAN_AGE_MS;
 }
@@ -74,6 +80,7 @@ static void on_piece(struct queue *queue, const struct call_result *call,
 
     (void)queue;
     watch->asking = false;
+    watch->next_ms = clock_now_ms() + PIECE_MS; /* a slow server is asked more rarely */
     engine_touch(engine);
     /* After a failure the same piece is asked for again. */
     if (call->outcome == REDIS_REPLY && result->complete)

@@ -32,6 +32,12 @@ void queue_rig_start(void)
     rig.context = redis_server_connect(&rig.server);
 }
 
+void queue_rig_attach(const char *socket_path)
+{
+    rig.context = redisConnectUnix(socket_path);
+    assert(rig.context && !rig.context->err);
+}
+
 void queue_rig_stop(void)
 {
     assert(!rig.first);

@@ -11,6 +11,8 @@
 /* Starts a server for this test and connects; one a process. */
 void queue_rig_start(void);
 void queue_rig_stop(void);
+/* Instead of starting one: a server that is there. */
+void queue_rig_attach(const char *socket_path);
 /* What to give to queue_new. */
 struct redis *queue_rig_redis(void);
 /* Runs all callbacks, also those of calls made inside of them. Returns how many calls there were.

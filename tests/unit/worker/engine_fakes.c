@@ -332,6 +332,41 @@ int queue_check_stalled(struct queue *queue, uint64_t interval_ms, uint64_t max_
     return 0;
 }
 
+/* ---- fake looks for orphans */
+
+struct orphan_look {
+    int unused;
+};
+
+int orphan_look_new(struct queue *queue, const struct orphans_spec *spec,
+                    struct orphan_look **out_look, struct error *err)
+{
+    (void)queue;
+    (void)err;
+    *out_look = calloc(1, sizeof(**out_look));
+    cr_assert(not(zero(ptr, *out_look)));
+    rig.looks_open++;
+    rig.look_action = spec->action;
+    (void)snprintf(rig.look_token, sizeof(rig.look_token), "%s", spec->token);
+    return 0;
+}
+
+int orphan_look_step(struct orphan_look *look, orphan_look_cb *on_done, void *arg,
+                     struct error *err)
+{
+    cr_assert(not(zero(ptr, look)));
+    REFUSE_WHEN_TOLD(err);
+    record(FAKE_ORPHANS, (void *)on_done, arg);
+    return 0;
+}
+
+void orphan_look_free(struct orphan_look *look)
+{
+    if (look)
+        rig.looks_open--;
+    free(look);
+}
+
 int queue_wait_marker(struct queue *queue, struct redis *blocking, uint64_t timeout_ms,
                       queue_wait_cb *on_done, void *arg, struct error *err)
 {

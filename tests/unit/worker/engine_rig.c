@@ -117,6 +117,23 @@ void answer_adopt_badly(struct fake_call *call, enum redis_outcome outcome, stru
     adopt(call, &result, jobs, jobs_count, 0);
 }
 
+void answer_orphans(struct fake_call *call, const struct orphans_result *result)
+{
+    mark_answered(call, FAKE_ORPHANS);
+    ((orphan_look_cb *)call->on_done)(NULL, &replied, result, call->arg);
+    step();
+}
+
+void answer_orphans_badly(struct fake_call *call, enum redis_outcome outcome)
+{
+    struct call_result result = { outcome, REDIS_CLASS_LATER, "told" };
+    struct orphans_result nothing = { 0 };
+
+    mark_answered(call, FAKE_ORPHANS);
+    ((orphan_look_cb *)call->on_done)(NULL, &result, &nothing, call->arg);
+    step();
+}
+
 void answer_value(struct fake_call *call, int64_t value)
 {
     mark_answered(call, call->kind);

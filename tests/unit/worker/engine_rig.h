@@ -18,6 +18,7 @@ enum fake_kind {
     FAKE_ADOPT,
     FAKE_LEAVE,
     FAKE_STALLED,
+    FAKE_ORPHANS,
     FAKE_WAIT,
     FAKE_RETURN,
 };
@@ -89,7 +90,10 @@ struct rig {
     size_t resized_to; /* what the handlers were told last; likewise: */
     uint64_t drain_told_ms;
     unsigned int resizes, drains;
-    bool refuse_start;    /* the fake handler's start fails */
+    bool refuse_start; /* the fake handler's start fails */
+    size_t looks_open; /* for orphans, not freed yet; likewise, of the last one: */
+    enum orphan_action look_action;
+    char look_token[64];
     int send_result;      /* what queue_* calls return, 0 or a negative errno */
     bool stopped_waiting; /* on_stop_waiting was called */
     bool ended;
@@ -136,6 +140,9 @@ void answer_outcome(struct fake_call *call, const enum job_outcome *outcomes);
 /* `jobs` (taken) are handed over, the others given back. */
 void answer_adopt(struct fake_call *call, struct job **jobs, size_t jobs_count,
                   uint64_t given_back);
+/* A piece of a look for orphans: what it has found so far; complete by that. */
+void answer_orphans(struct fake_call *call, const struct orphans_result *result);
+void answer_orphans_badly(struct fake_call *call, enum redis_outcome outcome);
 void answer_adopt_badly(struct fake_call *call, enum redis_outcome outcome, struct job **jobs,
                         size_t jobs_count);
 void answer_value(struct fake_call *call, int64_t value); /* LEAVE, STALLED, RETURN */

@@ -3,8 +3,9 @@
 --
 -- A job whose hash is gone is taken out of the set and not put anywhere; one whose data is damaged stays, untouched.
 
--- `set`: a key. prepare(key, found): changes its hash, and returns what is wrong, before anything was written. At most 7
--- commands, and those of `prepare`.
+-- Takes the id out of the set, tells that it waits, and returns its code. prepare(key, fields) changes the job's hash and
+-- returns whether it runs next, and what forbids the move; then it must not have written anything. `fields`: its priority,
+-- then those of `names`. At most 9 commands, and those of `prepare`.
 local function requeue(set, id, prev, names, prepare)
     if not redis.call('ZSCORE', set, id) then
         return redis.call('EXISTS', P .. id) == 1 and NOT_THERE or NO_JOB
@@ -27,7 +28,7 @@ local function requeue(set, id, prev, names, prepare)
     return OK
 end
 
--- All named ones, or a page of the set. select(): ids. Returns codes in their order; writes markers, trims events.
+-- one(id) for each; then the markers, and the events are trimmed. Returns the codes in their order.
 local function requeue_all(ids, one)
     local codes = {}
     for at, id in ipairs(ids) do
