@@ -131,7 +131,7 @@ redis.call('SET', turn_key, call_text, 'EX', '3600')
 
 -- ---- 2. Settle.
 
-local codes, all_settled, ended = {}, true, false
+local codes, all_settled, ended, freed = {}, true, false, false -- freed: one has left `active`
 local added_completed, given_back = {}, {}
 local ended_completed, ended_failed = 0, 0
 local LIMIT_USED_UP = '9007199254740991' -- what stock clients write (4.4)
@@ -140,6 +140,7 @@ local function leave_active(id, key)
     local was_active = redis.call('LREM', k_active, '-1', id)
     redis.call('DEL', key .. ':lock')
     redis.call('SREM', k_stalled, id)
+    freed = freed or was_active == 1
     return was_active == 1
 end
 
@@ -202,7 +203,7 @@ end
 
 local function condemn_ours(job, reason, stacktrace)
     condemn(job.id, reason, stacktrace)
-    ended, ended_failed = true, ended_failed + 1
+    ended, freed, ended_failed = true, true, ended_failed + 1
     return reason
 end
 
@@ -408,7 +409,7 @@ local function settle_ordinary(at, fields)
     ordinary_locks[#ordinary_locks + 1] = lock_keys[at]
     ordinary_ids[#ordinary_ids + 1] = id
     codes[at] = 0
-    ended, ended_completed = true, ended_completed + 1
+    ended, freed, ended_completed = true, true, ended_completed + 1
 end
 
 -- Which of them have children: none, almost always, and then one command says so.
@@ -509,7 +510,7 @@ local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'
 -- Markers (3.10): whoever takes wakes the next, as long as something is left (also when we pass it over: a stock
 -- worker may run it); so does whoever makes room in a queue that was full.
 local left = waiting + prioritized > 0
-if left and (#taken > 0 or own.work or ghosts + quarantined > 0 or (own.concurrency and ended)) and not own.paused
+if left and (#taken > 0 or own.work or ghosts + quarantined > 0 or (own.concurrency and freed)) and not own.paused
     and (not maxed or #taken > 0) then
     mark_work(own)
     own.marked = true

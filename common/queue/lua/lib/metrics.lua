@@ -1,7 +1,7 @@
 -- Jobs that have ended, by the minute (wire format 5.4): `P metrics:<target>` counts them, its list `:data` has how many
 -- each of the last minutes saw, newest first. Needs lib/keys.lua, lib/place.lua, `now`, `now_text`.
 
-local METRICS_PIECE = 5000
+local METRICS_PIECE = 2000
 
 -- `delta` belongs to the oldest of those minutes; the others saw none.
 local function push_minutes(list, minutes, delta)
