@@ -8,11 +8,11 @@ import { build, here } from '../rig.mjs';
 import { leftOut, normalise } from './differences.mjs';
 
 export const QUEUES = ['q', 'p'];
-const PREFIXES = { stock: 'dfs', drover: 'dfd' };
+export const PREFIXES = { stock: 'dfs', drover: 'dfd' };
 const COMPARE_EACH = 20;
 
 /** A program that answers a line for each line. */
-class Side {
+export class Side {
   constructor(name, argv) {
     this.child = spawn(argv[0], argv.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] });
     this.name = name;
@@ -104,7 +104,7 @@ function readValue(type, value) {
 /** The time to live in half minutes: sequences are over long before that makes a difference. */
 const ttlClass = (ms) => (ms < 0 ? null : Math.round(ms / 30000));
 
-async function dump(redis, side) {
+export async function dump(redis, side) {
   const prefix = PREFIXES[side];
   const plain = (text) => (typeof text === 'string' ? text.replaceAll(`${prefix}:`, 'df:') : Array.isArray(text) ? text.map(plain) : text);
   const out = {};
@@ -139,15 +139,36 @@ export function compare(stock, drover) {
   return lines;
 }
 
+/** The shortest sequence found that still shows something wrong, and what: run(ops) gives null or {at, lines}. */
+export async function shrink(run, ops, seen) {
+  let [best, found] = [ops.slice(0, seen.at), seen];
+  for (let piece = Math.ceil(best.length / 2); ; piece = Math.ceil(piece / 2)) {
+    for (let at = 0; at < best.length;) {
+      const less = [...best.slice(0, at), ...best.slice(at + piece)];
+      const result = less.length ? await run(less) : null;
+      if (result) [best, found] = [less.slice(0, result.at), result];
+      else at += piece;
+    }
+    if (piece === 1) break;
+  }
+  const early = await run(best, 1); // a dump may show it before an answer does
+  return { ops: best, ...(early ?? found) };
+}
+
+/** Where the build has drover's side. */
+export function driverOf() {
+  const driver = path.join(build, 'tests', 'interop', 'driver', 'queue-driver');
+  if (!fs.existsSync(driver)) throw new Error(`queue-driver is not built in ${build}`);
+  return driver;
+}
+
 /** Both sides of one major on one Redis. */
 export class Differ {
   constructor(rig, major) {
     const stock = path.join(here, 'differential', 'stock.mjs');
-    const driver = path.join(build, 'tests', 'interop', 'driver', 'queue-driver');
-    if (!fs.existsSync(driver)) throw new Error(`queue-driver is not built in ${build}`);
     Object.assign(this, { rig, major });
     this.stock = new Side('stock', [process.execPath, stock, major, rig.socket, PREFIXES.stock, ...QUEUES].map(String));
-    this.drover = new Side('drover', [driver, rig.socket, PREFIXES.drover, ...QUEUES]);
+    this.drover = new Side('drover', [driverOf(), rig.socket, PREFIXES.drover, ...QUEUES]);
     rig.ends.push(() => this.end());
   }
 
@@ -188,19 +209,7 @@ export class Differ {
     return null;
   }
 
-  /** The shortest sequence found that still shows a difference, and that difference. */
-  async shrink(ops, seen) {
-    let [best, found] = [ops.slice(0, seen.at), seen];
-    for (let piece = Math.ceil(best.length / 2); piece >= 1; piece = piece > 1 ? Math.ceil(piece / 2) : 0) {
-      for (let at = 0; at < best.length;) {
-        const less = [...best.slice(0, at), ...best.slice(at + piece)];
-        const result = less.length ? await this.run(less) : null;
-        if (result) [best, found] = [less.slice(0, result.at), result];
-        else at += piece;
-      }
-      if (piece === 1) break;
-    }
-    const early = await this.run(best, 1); // the dump may show it before an answer does
-    return { ops: best, ...(early ?? found) };
+  shrink(ops, seen) {
+    return shrink((less, each) => this.run(less, each), ops, seen);
   }
 }

@@ -137,6 +137,13 @@ const made = {
   log: (g) => ({ ...g.pick('all'), row: g.of(['a row', 'another é']), ...(g.chance(0.3) ? { keep: 2 } : {}) }),
 };
 
+// What stock clients do otherwise, or not at all: for the model of a job's life only.
+const own = {
+  recover: (g) => ({ q: g.queue(), w: g.of(['A', 'B']), ...(g.chance(0.6) ? { cause: 'killed' } : {}) }),
+  obliterate: (g) => ({ q: g.queue(), force: g.chance(0.5) }),
+};
+export const ownWeights = { recover: 3, obliterate: 1 };
+
 /** How often each comes. */
 export const weights = {
   add: 26, bulk: 6, flow: 5, fetch: 22, complete: 16, fail: 12, delay: 2, giveBack: 2, renew: 2, expireLock: 3, stalled: 4, wake: 3,
@@ -145,13 +152,13 @@ export const weights = {
   retryJobs: 1, promoteJobs: 1, concurrency: 2, rate: 2, limitNow: 1, scheduler: 3, removeScheduler: 1,
 };
 
-/** `count` operations. */
-export function generate(seed, count, only = process.env.DROVER_DIFF_ONLY?.split(',') ?? Object.keys(weights)) {
+/** `count` operations; `more`: weights of further ones. */
+export function generate(seed, count, more = {}) {
   const g = new Generator(seed);
-  const bag = only.flatMap((name) => Array(weights[name]).fill(name));
+  const bag = Object.entries({ ...weights, ...more }).flatMap(([name, weight]) => Array(weight).fill(name));
   return Array.from({ length: count }, () => {
     const name = g.of(bag);
     g.now += g.of(STEPS_MS);
-    return { op: name, now: g.now, ...made[name](g) };
+    return { op: name, now: g.now, ...(made[name] ?? own[name])(g) };
   });
 }

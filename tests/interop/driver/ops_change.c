@@ -215,6 +215,16 @@ static json_t *op_promote_jobs(const json_t *op)
     return finish_bulk(queue_promote_jobs(world_queue(op)->queue, &run, &err), &err);
 }
 
+static json_t *op_obliterate(const json_t *op)
+{
+    struct bulk_run run = bulk_run(op);
+    struct error err;
+
+    return finish_bulk(queue_obliterate(world_queue(op)->queue,
+                                        json_is_true(json_object_get(op, "force")), &run, &err),
+                       &err);
+}
+
 /* ---- the queue */
 
 static json_t *op_concurrency(const json_t *op)
@@ -320,6 +330,7 @@ const struct op_row ops_change[] = {
     { "remove", op_remove },
     { "drain", op_drain },
     { "clean", op_clean },
+    { "obliterate", op_obliterate },
     { "retryJobs", op_retry_jobs },
     { "promoteJobs", op_promote_jobs },
     { "concurrency", op_concurrency },

@@ -283,6 +283,38 @@ static json_t *op_expire_lock(const json_t *op)
     return json_object();
 }
 
+static void on_recovered(struct queue *queue, const struct call_result *call,
+                         const struct recover_result *result, void *arg)
+{
+    json_t *answer = arg;
+
+    (void)queue;
+    if (call->outcome != REDIS_REPLY)
+        die("recover: %s", call->why);
+    (void)json_object_set_new(answer, "back", json_integer((json_int_t)result->given_back));
+    (void)json_object_set_new(answer, "failed", json_integer((json_int_t)result->failed));
+}
+
+/* A worker was seen dead; another one of its name starts at once, which forgets the fence. */
+static json_t *op_recover(const json_t *op)
+{
+    struct world_queue *queue = world_queue(op);
+    const char *uuid = queue->fetchers[worker_of(op)].uuid;
+    struct recover_spec spec = { .uuid = uuid, .cause = op_text(op, "cause"), .max_givebacks = 3 };
+    _cleanup_(freep) char *fence = NULL, *suffix = NULL;
+    json_t *answer = json_object();
+    struct error err;
+
+    if (queue_recover(queue->queue, &spec, on_recovered, answer, &err) < 0)
+        die("recover: %s", err.text);
+    connection_run();
+    if (asprintf(&suffix, "fence:%s", uuid) < 0)
+        die("no memory");
+    fence = queue_private_key(queue->queue, suffix);
+    (void)connection_tell("DEL %s", fence);
+    return answer;
+}
+
 static json_t *op_stalled(const json_t *op)
 {
     struct queue *queue = world_queue(op)->queue;
@@ -310,6 +342,7 @@ const struct op_row ops_work[] = {
     { "waitChildren", op_wait_children },
     { "expireLock", op_expire_lock },
     { "stalled", op_stalled },
+    { "recover", op_recover },
     { "wake", op_wake },
     { NULL, NULL },
 };
