@@ -41,6 +41,7 @@ static int open_blocking(struct verb *verb, const char *client_name, struct bloc
                                            .client_name = client_name,
                                            .blocking = true,
                                            .once = true,
+                                           .slot_key = queue_key_prefix(verb->queue),
                                            .on_state = on_state,
                                            .arg = out };
     struct error err = { 0 };
