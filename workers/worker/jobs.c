@@ -368,11 +368,12 @@ void engine_start(struct run *run)
     struct engine *engine = run->engine;
     const struct job *job = run->job;
     const struct engine_binding *binding = find_binding(engine, run->type);
-    bool handled = binding->kind || engine->config->unknown == CONFIG_UNKNOWN_FAIL;
+    bool fails = job->deferred_failure.len > 0 || is_started_too_often(run) || job->options_error;
+    bool ends = fails || binding->kind || engine->config->unknown == CONFIG_UNKNOWN_FAIL;
 
     if (engine->phase != ENGINE_SERVING || replicas_are_missing(engine))
         engine_put_back(run, SETTLE_GIVE_BACK, 0, NULL);
-    else if (handled && !run->continued && job_is_iteration(job))
+    else if (ends && !run->continued && job_is_iteration(job))
         iterations_begin(run);
     else if (job->deferred_failure.len > 0) /* stock workers take an empty text for none */
         fail_deferred(run);

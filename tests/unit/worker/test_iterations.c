@@ -215,6 +215,17 @@ Test(iterations, one_that_fails_without_running_goes_on_first)
     cr_assert(eq(int, (int)settled()->kind, (int)SETTLE_FAIL));
 }
 
+Test(iterations, one_that_fails_here_without_a_handler_goes_on_first_too)
+{
+    struct job *job = make_job_named(1, "strange");
+
+    job->scheduler = (struct bytes){ "s", 1 };
+    job->deferred_failure = (struct bytes){ "why", 3 };
+    fetch_iteration(job);
+    answer_continue(open_call(FAKE_CONTINUE), SCHEDULER_CONTINUED);
+    cr_assert(eq(int, (int)settled()->kind, (int)SETTLE_FAIL));
+}
+
 Test(iterations, it_holds_a_slot)
 {
     struct job *jobs[4];
