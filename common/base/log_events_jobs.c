@@ -218,6 +218,13 @@ const struct log_event log_events_jobs[] = {
               "They were put back: they wait, or are delayed or wait for their children as "
               "before. count says how many, ids names the first of them.",
       .remedy = "See orphans.found: who loses them will do it again." },
+    { .name = "orphans.unsought",
+      .id = "22ef855bc7be489d9dafb482f9d641a0",
+      .subject = "Jobs in no state could not be looked for",
+      .what = "Redis refused a look for jobs of queue @QUEUE@ that are stored and in no state, for "
+              "the reason given. It is tried again once a minute; jobs are run as ever.",
+      .remedy = "Read the reason: a key of the queue that holds something else, a missing right "
+                "(the look needs SCAN), a server that is busy. `orphans: off` ends the looks." },
     { .name = "progress.dropped",
       .id = "59e45b56f55eeb16fddd63e235bd98c4",
       .subject = "A progress report was dropped",

@@ -68,6 +68,18 @@ static void end_look(struct engine *engine, const struct orphans_result *result)
 
     if (!result->skipped)
         tell(watch, result);
+    watch->refused = false;
+    orphans_watch_done(watch);
+    watch->next_ms = clock_now_ms() + ORPHAN_AGE_MS;
+}
+
+/* A key that holds something else, or a right that is missing: the next look may fare better. Told
+ * once. */
+static void give_up_look(struct orphans_watch *watch, const struct call_result *call)
+{
+    if (!watch->refused)
+        log_warn("orphans.unsought", LOG_STR("why", call->why));
+    watch->refused = true;
     orphans_watch_done(watch);
     watch->next_ms = clock_now_ms() + ORPHAN_AGE_MS;
 }
@@ -82,9 +94,11 @@ static void on_piece(struct queue *queue, const struct call_result *call,
     watch->asking = false;
     watch->next_ms = clock_now_ms() + PIECE_MS; /* a slow server is asked more rarely */
     engine_touch(engine);
-    /* After a failure the same piece is asked for again. */
-    if (call->outcome == REDIS_REPLY && result->complete)
+    if (call->outcome == REDIS_REFUSED)
+        give_up_look(watch, call);
+    else if (call->outcome == REDIS_REPLY && result->complete)
         end_look(engine, result);
+    /* else the next piece, or this one again when its reply was lost */
 }
 
 static int begin_look(struct engine *engine)

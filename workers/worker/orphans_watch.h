@@ -13,6 +13,7 @@ struct orphans_watch {
     uint64_t looks;           /* begun so far: part of a look's token */
     uint64_t told;            /* orphans that stayed, as last told */
     bool asking;
+    bool refused; /* as last told */
 };
 
 void orphans_watch_init(struct orphans_watch *watch);

@@ -65,6 +65,17 @@ Test(orphans, a_piece_that_failed_is_asked_for_again)
     cr_assert(eq(sz, rig.looks_open, 1), "of the same look");
 }
 
+Test(orphans, a_look_that_is_refused_is_given_up_and_tried_a_minute_later)
+{
+    start_looking(CONFIG_ORPHANS_REPORT);
+    answer_orphans_badly(open_call(FAKE_ORPHANS), REDIS_REFUSED);
+    cr_assert(eq(sz, rig.looks_open, 0));
+    pass_until(59000);
+    cr_assert(eq(sz, count_calls(FAKE_ORPHANS), 1));
+    pass_until(2000);
+    cr_assert(eq(sz, count_calls(FAKE_ORPHANS), 2));
+}
+
 Test(orphans, nobody_looks_when_it_is_off_or_redis_is_away_or_the_process_ends)
 {
     start_looking(CONFIG_ORPHANS_OFF);
