@@ -88,10 +88,11 @@ typedef void queue_remove_cb(struct queue *queue, const struct call_result *call
                              const struct remove_result *result, void *arg);
 /* Removes a job with all that belongs to it; `with_children` also the tree below it, in whatever
  * queues, which must lie in one slot. CHANGE_NO_JOB: there was nothing. A tree of at most
- * QUEUE_TREE_MAX jobs goes by one call or stays whole when one of them is locked. A larger one is
- * first looked through for locks, then removed leaves first: each call leaves a consistent smaller
- * tree, and a job that was locked meanwhile ends it (CHANGE_LOCKED; `removed` tells of those that
- * are gone). Safe to repeat. */
+ * QUEUE_TREE_MAX jobs goes by one call, or stays whole when one of them is locked; of fewer, where
+ * long lists are looked through for them (200,000 elements a call). A larger one is first looked
+ * through for locks, then removed leaves first: each call leaves a consistent smaller tree, and a
+ * job that was locked meanwhile ends it (CHANGE_LOCKED; `removed` tells of those that are gone).
+ * Safe to repeat. */
 #define QUEUE_TREE_MAX 200
 MUST_CHECK int queue_remove_job(struct queue *queue, const char *id, bool with_children,
                                 queue_remove_cb *on_done, void *arg, struct error *err);

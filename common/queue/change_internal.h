@@ -29,6 +29,8 @@ void change_add_promote_args(struct queue *queue, const struct retry_page *page)
 
 /* Arguments of lua/remove.lua up to the names. */
 #define REMOVE_ARGS 5
+/* Codes of lua/remove.lua that its callers' callers never see. */
+enum { REMOVE_LARGE = 1, REMOVE_UNSEEN = 2 };
 enum remove_what { REMOVE_NOW, REMOVE_LOOK, REMOVE_PENDING };
 void change_add_remove_args(struct queue *queue, enum remove_what what, bool with_children,
                             size_t most, const char *above);

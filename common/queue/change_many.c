@@ -150,11 +150,18 @@ static const redisReply *answer_at(const struct many_call *call, const redisRepl
     return reply->element[call->kind == MANY_REMOVE ? 2 * i : 2 * i + 2];
 }
 
+/* Those behind it were too much for one call. The first one never is. */
+static bool was_unseen(const struct many_call *call, const redisReply *reply, size_t i)
+{
+    return i > 0 && call->kind == MANY_REMOVE &&
+           queue_reply_uint(answer_at(call, reply, i), 0) == REMOVE_UNSEEN;
+}
+
 static void on_answered(struct redis *redis, enum redis_outcome outcome, const redisReply *reply,
                         const char *why, void *arg)
 {
     struct many_call *call = arg;
-    size_t elements = 2 * call->sent + (call->kind == MANY_REMOVE ? 0 : 1);
+    size_t elements = 2 * call->sent + (call->kind == MANY_REMOVE ? 0 : 1), seen = 0;
     struct call_result result = queue_call_result(outcome, reply, why, elements);
     struct error err = { 0 };
 
@@ -163,9 +170,11 @@ static void on_answered(struct redis *redis, enum redis_outcome outcome, const r
         end_many(call, &result);
         return;
     }
-    for (size_t i = 0; i < call->sent; i++)
-        call->codes[call->done + i] = change_read_code(answer_at(call, reply, i));
-    call->done += call->sent;
+    while (seen < call->sent && !was_unseen(call, reply, seen)) {
+        call->codes[call->done + seen] = change_read_code(answer_at(call, reply, seen));
+        seen++;
+    }
+    call->done += seen;
     if (call->done < call->count) {
         if (send_some(call, &err) == 0)
             return;

@@ -16,7 +16,7 @@
 #include "common/queue/change_internal.h"
 
 #define PAGE_IDS         1000
-#define SCAN_KEYS        500
+#define SCAN_KEYS        200
 #define SETTLE_IDS       50
 #define SETTLE_ELEMENTS  200000 /* of lists that one call of orphan_settle.lua walks through */
 #define HOLD_FACTOR      10

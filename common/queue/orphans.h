@@ -38,7 +38,7 @@ struct orphans_spec {
 };
 
 /* One look, piece by piece, so that the caller says how fast it goes. Each piece is a call of about
- * half a ms of Redis. The lists of the queue are noted first, in a filter of 2 bytes a job and 4
+ * a ms of Redis. The lists of the queue are noted first, in a filter of 2 bytes a job and 4
  * MiB at most, then all keys of the server are gone through. */
 struct orphan_look;
 MUST_CHECK int orphan_look_new(struct queue *queue, const struct orphans_spec *spec,

@@ -15,10 +15,10 @@
 #define CALLS_MAX  10000000 /* likewise */
 #define CURSOR_MAX 24
 
-/* Codes of remove.lua that its callers never see. */
-enum { TREE_LARGE = 1, TREE_UNSEEN = 2 };
-
-static const char *const kinds[] = { "dependencies", "processed", "failed", "unsuccessful" };
+/* Pending children go last: with the last of them their parent would go on, and a worker could take
+ * it before its own turn comes. */
+static const char *const kinds[] = { "processed", "failed", "unsuccessful", "dependencies" };
+#define KIND_PENDING (ARRAY_SIZE(kinds) - 1)
 
 struct frame {
     struct frame *above; /* of the job that this one is a child of; NULL: the root */
@@ -97,6 +97,7 @@ static int push(struct remove_call *call, const char *prefix, const char *rest, 
         return error_set(err, -ENOMEM, "allocate a page of children");
     memcpy(frame->key, prefix, prefix_len);
     memcpy(frame->key + prefix_len, rest, rest_len + 1);
+    frame->kind = call->phase == PHASE_REMOVE ? 0 : KIND_PENDING;
     frame->above = call->top;
     frame->cursor[0] = '0';
     call->top = frame;
@@ -202,7 +203,7 @@ static bool finish_page(struct remove_call *call)
         return true;
     }
     if (frame->last) {
-        frame->kind = call->phase == PHASE_REMOVE ? frame->kind + 1 : ARRAY_SIZE(kinds);
+        frame->kind++;
         frame->last = false;
     }
     return false;
@@ -320,7 +321,7 @@ static void on_tried(struct redis *redis, enum redis_outcome outcome, const redi
         return;
     }
     call->result.removed += queue_reply_uint(reply->element[1], 0);
-    if (queue_reply_uint(reply->element[0], 0) != TREE_LARGE) {
+    if (queue_reply_uint(reply->element[0], 0) != REMOVE_LARGE) {
         end_with_code(call, change_read_code(reply->element[0]));
         return;
     }
@@ -340,9 +341,9 @@ static bool take_answer(struct remove_call *call, uint64_t code, struct error *e
 {
     struct frame *frame = call->top;
 
-    if (code == TREE_UNSEEN)
+    if (code == REMOVE_UNSEEN)
         return false;
-    if (code != TREE_LARGE) {
+    if (code != REMOVE_LARGE) {
         frame->at++;
         return true;
     }
@@ -355,7 +356,7 @@ static bool take_answer(struct remove_call *call, uint64_t code, struct error *e
 /* The job of the top frame itself: gone, or still too large. */
 static void take_own_answer(struct remove_call *call, uint64_t code)
 {
-    if (code != TREE_LARGE)
+    if (code != REMOVE_LARGE)
         pop(call);
 }
 

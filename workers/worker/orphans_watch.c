@@ -9,7 +9,7 @@
 #include "workers/worker/engine_state.h"
 
 #define FIRST_MS  5000 /* what a start has to do comes first */
-#define PIECE_MS  250  /* between two pieces: about a five-hundredth of Redis' time */
+#define PIECE_MS  250  /* between two pieces: a few thousandths of Redis' time */
 #define IDS_BYTES 400
 
 static bool is_on(const struct engine *engine)

@@ -1,11 +1,11 @@
--- orphan_scan: jobs that are in no set of the queue and that nobody has locked: a piece of a walk through all keys of the server
--- (orphans.h). Whether the lists have them is asked later, of few (orphan_settle.lua). Reads only, but for the gate.
+-- orphan_scan: jobs that are in no set of the queue: a piece of a walk through all keys of the server
+-- (orphans.h). Whether the lists have them, or a worker, is asked later, of few (orphan_settle.lua). Reads only, but for the gate.
 --
 -- KEYS, ARGV 1-2  see lib/keys.lua
 -- ARGV  3 who looks, "" nobody waits for another  4 cursor, 0 at first  5 about how many keys are looked at
 --       6 only jobs that were added before that (ms)  7 how long nobody else looks (ms)
 -- Result  1 the next cursor, "0": that was the last piece; "": another one looks  2 jobs looked at; then the ids
--- Bounds  one SCAN, and 8 commands for each job.
+-- Bounds  one SCAN, and a command for each job (6 before Redis 6.2).
 -- Calls   3 + 8 * keys; keys = ARGV[5]
 -- Elements 4 * keys; keys = ARGV[5]
 -- Repeat  always.
@@ -48,10 +48,9 @@ for _, key in ipairs(page[2]) do
     local found = id and redis.pcall('HMGET', key, 'timestamp', 'opts')
     if found and not found.err and found[1] and found[2] then
         looked = looked + 1
-        if (tonumber(found[1]) or 0) < added_before and not is_in_set(id)
-            and redis.call('EXISTS', key .. ':lock') == 0 then
+        if (tonumber(found[1]) or 0) < added_before then
             ids[#ids + 1] = id
         end
     end
 end
-return { page[1], looked, unpack(ids) }
+return { page[1], looked, unpack(in_no_set(ids)) }

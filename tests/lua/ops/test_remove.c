@@ -211,6 +211,41 @@ Test(removal, a_parent_that_is_damaged_is_left_alone)
     says("x", "GET bull:p:P:dependencies");
 }
 
+/* ---- long lists ---- */
+
+static void fill_wait(const char *queue, int count)
+{
+    static const char script[] =
+        "for i = 1, ARGV[2] do redis.call('LPUSH', 'bull:' .. ARGV[1] .. ':wait', 'x' .. i) end";
+    char text[16];
+    const char *const argv[] = { "EVAL", script, "0", queue, text };
+
+    (void)snprintf(text, sizeof(text), "%d", count);
+    (void)redis_says_argv(argv, ARRAY_SIZE(argv));
+}
+
+/* Each job is looked for in the lists of its queue: fewer of them go by one call when these are
+ * long. */
+Test(removal, in_a_queue_with_long_lists_fewer_jobs_go_by_one_call)
+{
+    static char texts[100][8];
+    static const char *ids[100];
+
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(texts[i], sizeof(texts[i]), "%d", i);
+        ids[i] = texts[i];
+        ops_put("q", "wait", 0, texts[i], NULL);
+    }
+    fill_wait("q", 90000);
+    cr_assert(queue_remove_jobs(ops_queue, ids, 100, ops_on_codes, NULL, &ops_error) == 0);
+    cr_expect(queue_rig_run() == 50);
+    cr_assert(ops_done.count == 100);
+    for (int i = 0; i < 100; i++)
+        cr_expect(ops_done.codes[i] == CHANGE_OK, "%d", i);
+    says("90000", "LLEN bull:q:wait");
+    says("0", "EXISTS bull:q:0 bull:q:99");
+}
+
 /* ---- large trees ---- */
 
 /* P with `count` children in queue c, of which each `each`-th has `below` children in queue d. */
@@ -240,6 +275,18 @@ Test(removal, a_tree_of_one_call_size_goes_at_once)
     cr_expect(queue_rig_run() == 1);
     expect(CHANGE_OK, QUEUE_TREE_MAX);
     cr_expect_str_eq(ops_keys(), "");
+}
+
+Test(removal, a_small_tree_over_long_lists_goes_leaves_first)
+{
+    grow(40, 10, 5);
+    fill_wait("c", 90000);
+    fill_wait("d", 2000000);
+    remove_job("P", true);
+    expect(CHANGE_OK, 61);
+    says("0", "EXISTS bull:q:P bull:c:0 bull:d:0-0 bull:q:P:dependencies");
+    says("90000", "LLEN bull:c:wait");
+    says("2000000", "LLEN bull:d:wait");
 }
 
 Test(removal, a_larger_tree_goes_leaves_first)
@@ -293,6 +340,30 @@ Test(removal, a_lock_anywhere_in_a_large_tree_keeps_it_whole)
     expect(CHANGE_LOCKED, 0);
     says("1250", "LLEN bull:d:wait");
     says("0", "EXISTS bull:d:events bull:q:events");
+}
+
+static void check_waits(void)
+{
+    says("0", "EXISTS bull:q:wait");
+}
+
+/* Children that have ended go first, so that the job goes together with the last ones it waits for.
+ */
+Test(removal, a_job_is_not_let_go_on_while_its_tree_is_removed)
+{
+    grow(50, 0, 0);
+    for (int i = 0; i < 500; i++) {
+        char id[16];
+
+        (void)snprintf(id, sizeof(id), "e%d", i);
+        ops_put("c", "completed", i, id, NULL);
+        redis_says("HSET bull:q:P:processed bull:c:%s 1", id);
+    }
+    queue_rig_between(check_waits);
+    remove_job("P", true);
+    queue_rig_between(NULL);
+    expect(CHANGE_OK, 551);
+    cr_expect_str_eq(ops_keys(), "");
 }
 
 static void lock_late(void)
