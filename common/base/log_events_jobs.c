@@ -78,7 +78,7 @@ const struct log_event log_events_jobs[] = {
       .id = "3f4d40c76c152d6e923219646a902b43",
       .subject = "A job was put back without an attempt",
       .what = "Job @JOB_ID@ of queue @QUEUE@ could not be run here: no handler is configured "
-              "for its name, it belongs to a job scheduler, or its handler did not take it. It "
+              "for its name, or its handler did not take it. It "
               "comes back after a delay and has used no attempt. Unless log_jobs is `all`, a "
               "line stands for all such jobs of one name and reason of a minute; `count` says "
               "how many.",
@@ -242,5 +242,26 @@ const struct log_event log_events_jobs[] = {
       .id = "cd8b69890d23aae9fab68e97ed1fee13",
       .subject = "A job changed its state in the worker",
       .what = "A step within the worker of queue @QUEUE@, shown at level debug." },
+    { .name = "schedule.continued",
+      .id = "c26445f2b40f456a84ea93bb81065623",
+      .subject = "The next iteration of a job scheduler is made",
+      .what = "Job @JOB_ID@ of queue @QUEUE@ came out of a job scheduler, and the one that follows "
+              "it is stored; or it was before, or needs not be, as the line says." },
+    { .name = "schedule.ended",
+      .id = "da32e46398f645b2bacdc54f039ceb08",
+      .subject = "A job scheduler has come to its end",
+      .what = "Job @JOB_ID@ of queue @QUEUE@ is the last one that its job scheduler makes: its "
+              "limit or its end date is reached, or its pattern has no further time. The job "
+              "itself runs." },
+    { .name = "schedule.failed",
+      .id = "6f8e9daf5d3743ed87306033486d74a6",
+      .subject = "The next iteration of a job scheduler could not be made",
+      .what = "Job @JOB_ID@ of queue @QUEUE@ came out of a job scheduler, and the one that follows "
+              "it could not be stored, for the reason that this line shows. The job does not run "
+              "before that: it is put back as it is, without an attempt, and both are tried again "
+              "when it comes round. Until then the schedule stands still.",
+      .remedy = "Remove the reason that the line names. When the scheduler's pattern or time zone "
+                "is wrong, or a key of it is damaged, store it anew (upsertJobScheduler): that "
+                "replaces the job as well." },
 };
 const size_t log_events_jobs_count = sizeof log_events_jobs / sizeof log_events_jobs[0];

@@ -36,9 +36,8 @@ struct drover_queue {
 int client_error(const struct error *err, struct drover_error *error);
 /* A call's end in the library's words; `call` is borrowed. */
 struct drover_answer client_answer(const struct call_result *call);
-/* The queue's engine over its connection as it is now; -ENOTCONN (told) when that is not ready. */
-MUST_CHECK int client_engine(struct drover_queue *queue, struct queue **out_engine,
-                             struct drover_error *error);
+/* The queue's engine, or NULL (told: -ENOTCONN) while its connection is not ready. */
+struct queue *client_engine(struct drover_queue *queue, struct drover_error *error);
 
 static inline struct bytes client_bytes(struct drover_text text)
 {

@@ -136,11 +136,11 @@ int drover_add(struct drover_queue *queue, const struct drover_job *jobs, size_t
                drover_add_cb *on_done, void *arg, struct drover_error *error)
 {
     struct error err = { 0 };
-    struct queue *engine;
-    int r = client_engine(queue, &engine, error);
+    struct queue *engine = client_engine(queue, error);
+    int r;
 
-    if (r < 0)
-        return r;
+    if (!engine)
+        return -ENOTCONN;
     r = add_all(queue, engine, jobs, count, on_done, arg, &err);
     return r < 0 ? client_error(&err, error) : 0;
 }
@@ -200,11 +200,11 @@ int drover_add_flow(struct drover_queue *queue, const struct drover_flow_node *r
 {
     _cleanup_(tree_done) struct tree tree = { 0 };
     struct error err = { 0 };
-    struct queue *engine;
-    int r = client_engine(queue, &engine, error);
+    struct queue *engine = client_engine(queue, error);
+    int r;
 
-    if (r < 0)
-        return r;
+    if (!engine)
+        return -ENOTCONN;
     r = tree_build(&tree, root, &err);
     if (r == 0)
         r = add_tree(queue, engine, tree.nodes, tree.count, on_done, arg, &err);
@@ -216,12 +216,12 @@ int drover_add_flow_json(struct drover_queue *queue, const char *json, size_t le
 {
     _cleanup_(flow_tree_freep) struct flow_tree *tree = NULL;
     struct error err = { 0 };
-    struct queue *engine;
+    struct queue *engine = client_engine(queue, error);
     size_t count = 0;
-    int r = client_engine(queue, &engine, error);
+    int r;
 
-    if (r < 0)
-        return r;
+    if (!engine)
+        return -ENOTCONN;
     r = flow_tree_parse(json, len, &tree, &err);
     if (r == 0) {
         const struct flow_node *root = flow_tree_nodes(tree, &count);

@@ -6,17 +6,17 @@
 #include "common/queue/events.h"
 #include "common/queue/get.h"
 
-int client_engine(struct drover_queue *queue, struct queue **out_engine, struct drover_error *error)
+struct queue *client_engine(struct drover_queue *queue, struct drover_error *error)
 {
     struct redis *redis = queue->connection->redis;
     struct error err = { 0 };
 
     if (!redis || redis_state(redis) != REDIS_READY) {
-        (void)error_set(&err, -ENOTCONN, "there is no connection to Redis"); /* returned below */
-        return client_error(&err, error);
+        (void)error_set(&err, -ENOTCONN, "there is no connection to Redis"); /* NULL says it */
+        (void)client_error(&err, error);
+        return NULL;
     }
-    *out_engine = queue->engine;
-    return 0;
+    return queue->engine;
 }
 
 /* Texts of the engine in the library's form; NULL when there is no memory, or none of them. */
@@ -74,11 +74,10 @@ int drover_count_jobs(struct drover_queue *queue, drover_counts_cb *on_done, voi
 {
     struct error err = { 0 };
     struct client_call *call;
-    struct queue *engine;
-    int r = client_engine(queue, &engine, error);
+    struct queue *engine = client_engine(queue, error);
 
-    if (r < 0)
-        return r;
+    if (!engine)
+        return -ENOTCONN;
     call = client_call_new(queue, (void (*)(void))on_done, arg, &err);
     if (call && queue_count_jobs(engine, on_counts, call, &err) == 0)
         return 0;
@@ -114,11 +113,10 @@ int drover_get_job(struct drover_queue *queue, const char *id, drover_view_cb *o
 {
     struct error err = { 0 };
     struct client_call *call;
-    struct queue *engine;
-    int r = client_engine(queue, &engine, error);
+    struct queue *engine = client_engine(queue, error);
 
-    if (r < 0)
-        return r;
+    if (!engine)
+        return -ENOTCONN;
     call = client_call_new(queue, (void (*)(void))on_done, arg, &err);
     if (call && queue_view_job(engine, id, on_view, call, &err) == 0)
         return 0;

@@ -61,11 +61,10 @@ int drover_upsert_scheduler(struct drover_queue *queue, const struct drover_sche
 {
     struct error err = { 0 };
     struct client_call *call;
-    struct queue *engine;
-    int r = client_engine(queue, &engine, error);
+    struct queue *engine = client_engine(queue, error);
 
-    if (r < 0)
-        return r;
+    if (!engine)
+        return -ENOTCONN;
     call = client_call_new(queue, (void (*)(void))on_done, arg, &err);
     if (call && upsert(engine, scheduler, call, &err) == 0)
         return 0;
@@ -90,11 +89,10 @@ int drover_remove_scheduler(struct drover_queue *queue, struct drover_text id,
 {
     struct error err = { 0 };
     struct client_call *call;
-    struct queue *engine;
-    int r = client_engine(queue, &engine, error);
+    struct queue *engine = client_engine(queue, error);
 
-    if (r < 0)
-        return r;
+    if (!engine)
+        return -ENOTCONN;
     call = client_call_new(queue, (void (*)(void))on_done, arg, &err);
     if (call && queue_remove_scheduler(engine, client_bytes(id), on_removed, call, &err) == 0)
         return 0;
@@ -140,11 +138,10 @@ int drover_list_schedulers(struct drover_queue *queue, uint64_t start, size_t co
 {
     struct error err = { 0 };
     struct client_call *call;
-    struct queue *engine;
-    int r = client_engine(queue, &engine, error);
+    struct queue *engine = client_engine(queue, error);
 
-    if (r < 0)
-        return r;
+    if (!engine)
+        return -ENOTCONN;
     call = client_call_new(queue, (void (*)(void))on_done, arg, &err);
     if (call && queue_list_schedulers(engine, start, count, /* ascending= */ true, on_listed, call,
                                       &err) == 0)

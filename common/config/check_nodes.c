@@ -56,7 +56,8 @@ static void check_slot(struct load *load, const struct config_queue *queue,
                    "redis.%s is a cluster, where all keys of a queue must be in one hash slot, and "
                    "%s has no text in braces; write redis.%s.prefix: '{%s}', or braces in the "
                    "queue's name, as your producers must",
-                   queue->redis->name, qualified, queue->redis->name, queue->redis->prefix);
+                   queue->redis->name, qualified, queue->redis->name,
+                   strpbrk(queue->redis->prefix, "{}") ? "bull" : queue->redis->prefix);
 }
 
 void load_check_nodes(struct load *load, const struct config *config)

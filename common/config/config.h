@@ -272,7 +272,7 @@ MUST_CHECK int config_redis_init(struct config_redis *redis, const char *name, c
                                  struct error *err);
 void config_redis_done(struct config_redis *redis);
 /* Frees what a URL says of the place: url, host, path, nodes, master. */
-void config_redis_forget_place(struct config_redis *redis);
+void config_redis_forget_place(struct config_redis *endpoint);
 
 void config_free(struct config *config);
 void config_freep(struct config **config);

@@ -173,12 +173,11 @@ const struct schema_row schema_rows[] = {
       OF_REDIS(url),
       .preset = "redis://127.0.0.1:6379/0",
       .change = SCHEMA_NEW_WORKERS,
-      .help = "Where the server is: redis://HOST:PORT/DB or unix:///PATH?db=DB; or who knows: "
-              "redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB names the Sentinels (port 26379) "
-              "and what they call the master, redis+cluster://HOST:PORT,HOST:PORT some nodes of "
-              "a cluster (port 6379). A user of Redis may stand in it (redis://USER@HOST), a "
-              "password never: it would show in process lists and logs. Needed for every "
-              "endpoint but `default`." },
+      .help = "redis://HOST:PORT/DB or unix:///PATH?db=DB. With Sentinels, which know the master: "
+              "redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB. Some nodes of a cluster: "
+              "redis+cluster://HOST:PORT,HOST:PORT. A user may stand in it (redis://USER@HOST), a "
+              "password never: it would show in process lists and logs. Needed for every endpoint "
+              "but `default`." },
     { .sections = SCHEMA_REDIS,
       .path = "prefix",
       .type = SCHEMA_TEXT,

@@ -364,6 +364,7 @@ int config_parse_redis_url(const char *url, struct config_redis *endpoint, struc
         parsed_done(&parsed);
         return result;
     }
+    assert(parsed.kind == CONFIG_REDIS_SERVER || parsed.nodes_count > 0);
     copy = strdup(url);
     if (parsed.kind != CONFIG_REDIS_SERVER)
         nodes = calloc(parsed.nodes_count, sizeof(*nodes));

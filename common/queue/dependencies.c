@@ -61,9 +61,9 @@ static void on_page(struct redis *redis, enum redis_outcome outcome, const redis
     _cleanup_(freep) struct dependency *items = calloc(count + 1, sizeof(*items));
 
     (void)redis;
-    if (!items)
+    if (!items && result.outcome == REDIS_REPLY)
         result = get_no_memory();
-    if (result.outcome != REDIS_REPLY) {
+    if (!items || result.outcome != REDIS_REPLY) {
         call->on_done.dependencies(call->queue, &result, NULL, 0, 0, call->arg);
         return;
     }

@@ -1,5 +1,6 @@
 #include "common/queue/flow_json.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -254,6 +255,7 @@ static int gather(const struct member *member, const struct json_value *value, s
 {
     const char *stored = strcmp(member->name, "keepLogs") == 0 ? "kl" : member->name;
 
+    assert(steers); /* only opts have such members */
     (void)buf_printf(steers, "%s\"%s\":", steers->len > 1 ? "," : "", stored);
     return buf_append(steers, value->text, value->len);
 }

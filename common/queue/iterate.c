@@ -29,11 +29,6 @@ struct continue_call {
     size_t times;    /* tried */
 };
 
-bool job_is_iteration(const struct job *job)
-{
-    return job->scheduler.data || job->options.repeats;
-}
-
 static void call_free(struct continue_call *call)
 {
     repeat_done(&call->repeat);

@@ -95,6 +95,8 @@ static int check_spec(const struct range_spec *spec, struct error *err)
     if (spec->fields_count > QUEUE_FIELDS_MAX)
         return error_set(err, -EINVAL, "%zu fields of a job: %d at most", spec->fields_count,
                          QUEUE_FIELDS_MAX);
+    if (spec->fields_count > 0 && !spec->fields)
+        return error_set(err, -EINVAL, "%zu fields without names", spec->fields_count);
     if (spec->start > UINT32_MAX)
         return error_set(err, -EINVAL, "rank %llu is beyond every range",
                          (unsigned long long)spec->start);
@@ -119,7 +121,7 @@ int queue_get_range(struct queue *queue, const struct range_spec *spec, queue_ra
     queue_args_add_uint(queue, spec->count);
     queue_args_add_text(queue, spec->ascending ? "asc" : "desc");
     queue_args_add_text(queue, !spec->fields ? "all" : spec->fields_count == 0 ? "ids" : "some");
-    for (size_t i = 0; i < spec->fields_count; i++)
+    for (size_t i = 0; spec->fields && i < spec->fields_count; i++)
         queue_args_add_text(queue, spec->fields[i]);
     return get_run_script(&call, &queue_script_range, on_range, err);
 }

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/json_text.h"
 #include "common/cron/civil.h"
@@ -12,6 +13,7 @@
 #include "common/queue/json_walk.h"
 
 #define NUMBER_MAX 0x1p53
+#define DIGITS     "0123456789"
 
 void repeat_done(struct repeat *repeat)
 {
@@ -21,20 +23,21 @@ void repeat_done(struct repeat *repeat)
     *repeat = (struct repeat){ 0 };
 }
 
-/* "2026-11-25T13:00:00.000Z", as JSON has a Date. */
+/* "2026-11-25T13:00:00.000Z", as JSON has a Date; all of it in UTC. */
 static double read_date(const char *text)
 {
-    struct civil at = { 0 };
-    int year = 0, ms = 0, len = 0;
-    char end = 0;
+    struct tm at = { 0 };
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &at);
+    struct civil civil = { at.tm_year + 1900, at.tm_mon + 1, at.tm_mday,
+                           at.tm_hour,        at.tm_min,     at.tm_sec };
+    uint64_t ms = 0;
 
-    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3d%c%n", &year, &at.month, &at.day, &at.hour,
-               &at.minute, &at.second, &ms, &end, &len) != 8 || // NOLINT: widths bound the numbers
-        end != 'Z' ||
-        text[len] || at.month < 1 || at.month > 12 || at.day < 1 || at.day > 31)
+    if (!rest || strlen(rest) != 5 || rest[0] != '.' || rest[4] != 'Z' ||
+        strspn(rest + 1, DIGITS) != 3)
         return (double)NAN;
-    at.year = year;
-    return (double)(civil_seconds(&at) * 1000 + ms);
+    for (size_t i = 1; i < 4; i++)
+        ms = ms * 10 + (uint64_t)(rest[i] - '0');
+    return (double)(civil_seconds(&civil) * 1000) + (double)ms;
 }
 
 /* NAN: not given, or no number. */

@@ -94,7 +94,10 @@ MUST_CHECK int queue_list_schedulers(struct queue *queue, uint64_t start, size_t
  * ---------------------------------------------------------------------------------------------- */
 
 /* True when the job came out of a scheduler, so that its next iteration must be made first. */
-bool job_is_iteration(const struct job *job);
+static inline bool job_is_iteration(const struct job *job)
+{
+    return job->scheduler.data || job->options.repeats;
+}
 
 enum scheduler_step {
     SCHEDULER_CONTINUED, /* the next iteration was made: `next_id` */

@@ -17,6 +17,8 @@ struct wait_job {
     uint64_t until_ms;           /* clock_now_ms; 0: no end */
     struct queue_follow *follow; /* NULL once it has ended */
     bool looking;                /* a look at the state is under way */
+    uint64_t looked_at_ms;       /* the last time; 0: never */
+    bool timed_out;              /* what is under way is still heard */
     bool known;                  /* how it ends: the rest is below */
     enum job_finished finished;
     char *value;
@@ -37,6 +39,7 @@ static void step(struct wait_job *wait)
 {
     struct bytes value = { wait->value, wait->value_len };
 
+    /* Not known by now: it has not ended in time. */
     if (wait->known && wait->follow)
         queue_follow_stop(wait->follow);
     if (wait->follow || wait->looking)
@@ -61,15 +64,16 @@ static void learn(struct wait_job *wait, enum job_finished finished, struct byte
 
     if (wait->known)
         return;
-    wait->value = malloc(value.len + 1);
-    if (!wait->value) {
-        fail(wait, &no_memory);
-        return;
-    }
-    if (value.len > 0)
+    if (value.data) {
+        wait->value = malloc(value.len + 1);
+        if (!wait->value) {
+            fail(wait, &no_memory);
+            return;
+        }
         memcpy(wait->value, value.data, value.len);
-    wait->value[value.len] = '\0';
-    wait->value_len = value.len;
+        wait->value[value.len] = '\0';
+        wait->value_len = value.len;
+    }
     wait->finished = finished;
     wait->known = true;
 }
@@ -98,7 +102,9 @@ static void take_end(struct wait_job *wait, const struct bytes *names, const str
         learn(wait, JOB_FAILED, field_of(names, values, count, "failedReason"));
 }
 
-#define HISTORY_SCAN 10000 /* events */
+#define HISTORY_SCAN  10000 /* events */
+#define LOOK_EVERY_MS 5000
+#define SOON_MS       20 /* waits for events while a look is under way: its answer may end it all */
 
 /* The job is gone: if it ended before that, the stream may still say how. */
 static void on_history(struct queue *queue, const struct call_result *call,
@@ -152,6 +158,7 @@ static void look(struct wait_job *wait)
 
     if (wait->looking || wait->known)
         return;
+    wait->looked_at_ms = clock_now_ms();
     if (queue_is_finished(wait->queue, wait->id, on_look, wait, &err) == 0) {
         wait->looking = true;
         return;
@@ -171,16 +178,17 @@ static void take_event(struct wait_job *wait, const struct queue_event *event)
         look(wait);
 }
 
+/* Sees to it that the next wait for events ends in time. */
 static void check_time(struct wait_job *wait)
 {
     uint64_t now_ms = clock_now_ms();
+    uint64_t block_ms = wait->looking ? SOON_MS : LOOK_EVERY_MS;
 
-    if (wait->until_ms == 0)
-        return;
-    if (now_ms >= wait->until_ms)
-        learn(wait, JOB_UNFINISHED, (struct bytes){ 0 });
-    else
-        queue_follow_block(wait->follow, wait->until_ms - now_ms);
+    if (wait->until_ms != 0 && now_ms >= wait->until_ms)
+        wait->timed_out = true;
+    else if (wait->until_ms != 0 && wait->until_ms - now_ms < block_ms)
+        block_ms = wait->until_ms - now_ms;
+    queue_follow_block(wait->follow, block_ms);
 }
 
 /* The first call, without events, comes when the end of the stream is known: from then on nothing
@@ -193,10 +201,10 @@ static bool on_events(struct queue *queue, const struct queue_event *events, siz
     (void)queue;
     for (size_t i = 0; i < count && !wait->known; i++)
         take_event(wait, &events[i]);
-    if (count == 0 || lost > 0)
+    if (lost > 0 || wait->looked_at_ms == 0 || clock_now_ms() - wait->looked_at_ms >= LOOK_EVERY_MS)
         look(wait);
     check_time(wait);
-    return !wait->known;
+    return !wait->known && !wait->timed_out;
 }
 
 static void on_end(struct queue *queue, const struct call_result *call, void *arg)

@@ -70,6 +70,7 @@ static void tell_ready(struct cluster *cluster, struct cluster_node *node)
 {
     struct redis *redis = cluster->redis;
 
+    assert(node);
     if (!cluster->has_slot || node != slot_node(cluster) || cluster->served_by == node)
         return;
     cluster->served_by = node;
@@ -252,6 +253,7 @@ void cluster_find(struct cluster *cluster)
                                     .arg = cluster };
     struct error err = { 0 };
 
+    assert(options.nodes_count > 0); /* a URL names one at least */
     options.try_timeout_ms = redis->try_timeout_ms / 2 / options.nodes_count;
     if (options.try_timeout_ms < SEED_TRY_MIN_MS)
         options.try_timeout_ms = SEED_TRY_MIN_MS;

@@ -23,6 +23,7 @@ struct view {
 struct probe {
     struct sentinel *sentinel; /* NULL: nobody waits for it any more */
     struct redis *redis;
+    struct view view; /* its first answer */
 };
 
 struct sentinel {
@@ -93,10 +94,12 @@ static struct view read_view(const redisReply *reply)
     return view;
 }
 
-static int ask_for_master(struct sentinel *sentinel, struct redis *of, redis_reply_cb *on_reply,
-                          void *arg, struct error *err)
+/* "MASTER": all of it. "GET-MASTER-ADDR-BY-NAME": the address, which is the new one already while
+ * the Sentinel that leads a failover has promoted it, and still turns the other replicas over. */
+static int ask_for_master(struct sentinel *sentinel, struct redis *of, const char *what,
+                          redis_reply_cb *on_reply, void *arg, struct error *err)
 {
-    const char *const argv[] = { "SENTINEL", "MASTER", sentinel->redis->endpoint->master };
+    const char *const argv[] = { "SENTINEL", what, sentinel->redis->endpoint->master };
 
     return redis_command(of, ARRAY_SIZE(argv), argv, NULL, sentinel->redis->try_timeout_ms,
                          on_reply, arg, err);
@@ -194,21 +197,65 @@ static void look_whether_enough(struct sentinel *sentinel)
         (void)uv_timer_start(&sentinel->others, on_others, OTHERS_MS, 0); /* fails only closing */
 }
 
+static bool is_same_address(const struct view *one, const struct view *other)
+{
+    return one->port == other->port && strcmp(one->host, other->host) == 0;
+}
+
+/* Of one epoch and two addresses the one that is settled is the newer; of one address whoever holds
+ * it for down knows more. */
+static bool is_better(const struct view *view, const struct view *than)
+{
+    if (!view->known || !than->known)
+        return view->known;
+    if (view->epoch != than->epoch)
+        return view->epoch > than->epoch;
+    return is_same_address(view, than) ? view->going : than->going;
+}
+
 static void note_view(struct sentinel *sentinel, const struct view *view)
 {
-    struct view *best = &sentinel->best;
-
     sentinel->answered++;
-    if (view->known &&
-        (!best->known || view->epoch > best->epoch || (view->epoch == best->epoch && view->going)))
-        *best = *view;
+    if (is_better(view, &sentinel->best))
+        sentinel->best = *view;
 }
 
 static void on_view(struct redis *redis, enum redis_outcome outcome, const redisReply *reply,
                     const char *why, void *arg)
 {
     struct probe *probe = arg;
-    struct view view = { .known = false };
+
+    (void)redis;
+    if (outcome == REDIS_REPLY)
+        probe->view = read_view(reply);
+    else if (probe->sentinel)
+        (void)snprintf(probe->sentinel->last_why, WHY_BYTES, "%s", why);
+}
+
+/* The host and port that the second question gives, when they are others. */
+static void take_address(struct view *view, const redisReply *reply)
+{
+    struct view promoted = *view;
+    uint64_t port = 0;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING || reply->element[0]->len == 0 ||
+        reply->element[0]->len >= sizeof(promoted.host) ||
+        reply->element[1]->type != REDIS_REPLY_STRING ||
+        text_parse_uint(reply->element[1]->str, reply->element[1]->len, &port) < 0 || port == 0 ||
+        port > UINT16_MAX)
+        return;
+    (void)snprintf(promoted.host, sizeof(promoted.host), "%s", reply->element[0]->str);
+    promoted.port = (uint16_t)port;
+    promoted.going = false;
+    if (view->known && !is_same_address(&promoted, view))
+        *view = promoted;
+}
+
+static void on_address(struct redis *redis, enum redis_outcome outcome, const redisReply *reply,
+                       const char *why, void *arg)
+{
+    struct probe *probe = arg;
 
     redis_close(redis);
     if (!probe->sentinel)
@@ -217,12 +264,9 @@ static void on_view(struct redis *redis, enum redis_outcome outcome, const redis
         (void)snprintf(probe->sentinel->last_why, WHY_BYTES, "%s", why);
         return;
     }
-    /* "ERR No such master with that name" is an answer, too. */
     if (outcome == REDIS_REPLY)
-        view = read_view(reply);
-    else
-        (void)snprintf(probe->sentinel->last_why, WHY_BYTES, "%s", why);
-    note_view(probe->sentinel, &view);
+        take_address(&probe->view, reply);
+    note_view(probe->sentinel, &probe->view); /* that it knows no such master is an answer, too */
 }
 
 static void end_probe(struct probe *probe, const char *why)
@@ -249,7 +293,9 @@ static void on_probe_state(struct redis *redis, enum redis_state state, const ch
     if (state == REDIS_CLOSED)
         end_probe(probe, why);
     else if (state == REDIS_READY && probe->sentinel &&
-             ask_for_master(probe->sentinel, redis, on_view, probe, &err) < 0)
+             (ask_for_master(probe->sentinel, redis, "MASTER", on_view, probe, &err) < 0 ||
+              ask_for_master(probe->sentinel, redis, "GET-MASTER-ADDR-BY-NAME", on_address, probe,
+                             &err) < 0))
         redis_close(redis);
 }
 
@@ -280,23 +326,39 @@ static bool open_probe(struct sentinel *sentinel, size_t at)
 
 /* ---- listening ---- */
 
+/* The at-th word, from 0; `*out_len` is 0 when there are fewer. */
+static const char *word_at(const char *text, size_t at, size_t *out_len)
+{
+    for (; at > 0; at--) {
+        text += strcspn(text, " ");
+        text += *text == ' ';
+    }
+    *out_len = strcspn(text, " ");
+    return text;
+}
+
 /* "<name> <old ip> <old port> <new ip> <new port>" */
 static void take_switch(struct sentinel *sentinel, const char *text)
 {
     struct redis *redis = sentinel->redis;
-    size_t name_len = strlen(redis->endpoint->master);
-    char host[256] = "";
-    unsigned int port = 0;
+    const char *master = redis->endpoint->master;
+    size_t name_len = 0, host_len = 0, port_len = 0;
+    const char *name = word_at(text, 0, &name_len);
+    const char *host = word_at(text, 3, &host_len);
+    const char *port_text = word_at(text, 4, &port_len);
+    uint64_t port = 0;
 
-    if (strncmp(text, redis->endpoint->master, name_len) != 0 || text[name_len] != ' ' ||
-        sscanf(text + name_len, " %*s %*s %255s %u", host, &port) != 2)
+    if (strlen(master) != name_len || memcmp(master, name, name_len) != 0 || host_len == 0 ||
+        text_parse_uint(port_text, port_len, &port) < 0)
         return;
     if (redis->phase == PHASE_WAIT) {
         redis->retry_at_ms = clock_now_ms();
         redis_kick(redis);
     } else if (redis->nodes_count > 0 &&
-               (redis->nodes[0].port != port || strcmp(redis->nodes[0].host, host) != 0)) {
-        redis_lose(redis, "the Sentinels have made %s:%u the master", host, port);
+               (redis->nodes[0].port != port || strlen(redis->nodes[0].host) != host_len ||
+                memcmp(redis->nodes[0].host, host, host_len) != 0)) {
+        redis_lose(redis, "the Sentinels have made %.*s:%llu the master", (int)host_len, host,
+                   (unsigned long long)port);
     }
 }
 
@@ -343,7 +405,7 @@ static void on_ear_state(struct redis *ear, enum redis_state state, const char *
     if (state != REDIS_READY || sentinel->closing)
         return;
     /* Both go out in one write, so that nothing happens unseen between them. */
-    if (ask_for_master(sentinel, ear, on_heard, sentinel, &err) < 0 ||
+    if (ask_for_master(sentinel, ear, "MASTER", on_heard, sentinel, &err) < 0 ||
         redisAsyncFormattedCommand(ear->context, on_message, sentinel, subscribe,
                                    sizeof(subscribe) - 1) != REDIS_OK)
         redis_reconnect(ear, "it could not be listened to");

@@ -11,6 +11,7 @@
 #include "supervisor/cli/output.h"
 
 #define OPTIONS_MAX 32 /* of one command; asserted by tests */
+#define VERBS_MAX   64 /* of one command */
 
 const struct cli_option cli_global_options[] = {
     { .name = "instance",
@@ -30,6 +31,44 @@ const struct cli_command *cli_find_command(const char *name)
             return cli_commands[i];
     }
     return NULL;
+}
+
+const char *cli_verb_name(const struct cli_command *verb, const char *command)
+{
+    size_t len = strlen(command);
+
+    return strncmp(verb->name, command, len) == 0 && verb->name[len] == ' ' ? verb->name + len + 1
+                                                                            : NULL;
+}
+
+bool cli_is_verb(const struct cli_command *command)
+{
+    return strchr(command->name, ' ') != NULL;
+}
+
+const struct cli_command *cli_find_verb(const char *command, const char *verb)
+{
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        const char *name = cli_verb_name(cli_commands[i], command);
+
+        if (name && strcmp(name, verb) == 0)
+            return cli_commands[i];
+    }
+    return NULL;
+}
+
+const char *cli_nearest_verb(const char *command, const char *word)
+{
+    const char *names[VERBS_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < cli_commands_count && count < VERBS_MAX; i++) {
+        const char *name = cli_verb_name(cli_commands[i], command);
+
+        if (name)
+            names[count++] = name;
+    }
+    return text_nearest(word, names, count);
 }
 
 int cli_usage_error(const char *command, const char *format, ...)
@@ -233,6 +272,24 @@ static void print_option(const struct cli_option *option, struct buf *out)
     }
 }
 
+static void print_verbs(const struct cli_command *command, struct buf *out)
+{
+    bool first = true;
+
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        const char *name = cli_verb_name(cli_commands[i], command->name);
+
+        if (!name)
+            continue;
+        if (first)
+            (void)buf_append_text(out, "\nVerbs:\n");
+        first = false;
+        (void)buf_printf(out, "  %-16s %s\n", name, cli_commands[i]->summary);
+    }
+    if (!first)
+        (void)buf_printf(out, "\nEach explains itself: drover %s VERB --help.\n", command->name);
+}
+
 void cli_print_help(const struct cli_command *command, struct buf *out)
 {
     static const struct cli_option help = { .name = "help", .letter = 'h', .help = "this text" };
@@ -241,6 +298,7 @@ void cli_print_help(const struct cli_command *command, struct buf *out)
     (void)buf_printf(out, "\n%s\n", command->summary);
     if (*command->about)
         (void)buf_printf(out, "\n%s\n", command->about);
+    print_verbs(command, out);
     (void)buf_append_text(out, "\nOptions:\n");
     for (size_t i = 0; i < command->options_count; i++)
         print_option(&command->options[i], out);
@@ -257,8 +315,10 @@ void cli_print_overview(struct buf *out)
                                "       drover --help | --version\n\n"
                                "BullMQ job queues as a Linux system service: the command line.\n\n"
                                "Commands:\n");
-    for (size_t i = 0; i < cli_commands_count; i++)
-        (void)buf_printf(out, "  %-10s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        if (!cli_is_verb(cli_commands[i]))
+            (void)buf_printf(out, "  %-10s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+    }
     (void)buf_append_text(
         out,
         "\nEvery command explains itself: drover COMMAND --help.\n"

@@ -60,8 +60,12 @@ struct cli_operand {
     bool many;         /* all words from here on; nothing follows in the table */
 };
 
+struct verb;
+
+/* A command, or a verb of one: "queue drain" is a row of its own, and `queue` the command that
+ * lists its verbs. */
 struct cli_command {
-    const char *name;
+    const char *name;     /* of a verb with its command's: "queue drain" */
     const char *summary;  /* one line, for the list of commands */
     const char *usage;    /* the whole line; alternatives separated by \n */
     const char *about;    /* paragraphs; "" for none */
@@ -73,14 +77,19 @@ struct cli_command {
     const struct cli_operand *operands;
     size_t operands_count;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an exit code */
+    /* Of verbs that are run by cli_run_verb (verb.h): what they do, and how many words they take.
+     */
+    int (*act)(struct verb *verb);
+    size_t words_min, words_max;
 };
 
-/* All commands, in the order of help (commands.c); each row is in the command's own file. */
+/* All commands, in the order of help (commands.c), the verbs of one behind it; each row is in the
+ * command's own file. */
 extern const struct cli_command *const cli_commands[];
 extern const size_t cli_commands_count;
 extern const struct cli_command cli_add_command, cli_check_command, cli_dev_command,
-    cli_job_command, cli_ps_command, cli_reload_command, cli_scale_command, cli_status_command,
-    cli_unit_command;
+    cli_job_command, cli_ps_command, cli_queue_command, cli_reload_command, cli_scale_command,
+    cli_status_command, cli_unit_command;
 
 /* What may stand before a command; main.c reads them. */
 extern const struct cli_option cli_global_options[];
@@ -88,6 +97,13 @@ extern const size_t cli_global_options_count;
 
 /* The command of that name, or NULL. */
 const struct cli_command *cli_find_command(const char *name);
+/* The verb of a command, or NULL. */
+const struct cli_command *cli_find_verb(const char *command, const char *verb);
+/* The name of a verb without its command's; NULL when it is not one of `command`. */
+const char *cli_verb_name(const struct cli_command *verb, const char *command);
+bool cli_is_verb(const struct cli_command *command);
+/* The verb that was probably meant; NULL when there is none. */
+const char *cli_nearest_verb(const char *command, const char *word);
 
 enum cli_parsed { CLI_PARSED_GO_ON, CLI_PARSED_HELP, CLI_PARSED_WRONG };
 

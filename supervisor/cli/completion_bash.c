@@ -12,7 +12,7 @@ static void print_option_name(const struct cli_option *option, struct buf *out)
 
 static void print_options_of(const struct cli_command *command, struct buf *out)
 {
-    (void)buf_printf(out, "    %s) __choices='", command ? command->name : "''");
+    (void)buf_printf(out, "    '%s') __choices='", command ? command->name : "");
     completion_each_option(command, print_option_name, out);
     (void)buf_append_text(out, "' ;;\n");
 }
@@ -67,10 +67,32 @@ static void print_operands_of(const struct cli_command *command, struct buf *out
     }
 }
 
-static void print_commands(struct buf *out)
+/* Names of the commands, or of the verbs of one. */
+static void print_names(const char *command, struct buf *out)
 {
-    for (size_t i = 0; i < cli_commands_count; i++)
-        (void)buf_printf(out, "%s ", cli_commands[i]->name);
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        const char *name =
+            command ? cli_verb_name(cli_commands[i], command) : cli_commands[i]->name;
+
+        if (name && (command || !cli_is_verb(cli_commands[i])))
+            (void)buf_printf(out, "%s ", name);
+    }
+}
+
+/* A branch for each command that has verbs; a blank behind each of them. */
+static void print_verbs(struct buf *out)
+{
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        bool any = false;
+
+        for (size_t v = 0; v < cli_commands_count && !any; v++)
+            any = cli_verb_name(cli_commands[v], cli_commands[i]->name) != NULL;
+        if (!any)
+            continue;
+        (void)buf_printf(out, "    '%s') __choices='", cli_commands[i]->name);
+        print_names(cli_commands[i]->name, out);
+        (void)buf_append_text(out, "' ;;\n");
+    }
 }
 
 void completion_print_bash(struct buf *out)
@@ -91,11 +113,15 @@ void completion_print_bash(struct buf *out)
                                "# Operand $2, from 0, of command $1: __takes.\n"
                                "__drover_operand() {\n    __takes='' __choices=''\n"
                                "    case \"$1 $2\" in\n    ' 0') __takes='words' __choices='");
-    print_commands(out);
+    print_names(NULL, out);
     (void)buf_append_text(out, "help' ;;\n    'help 0') __takes='words' __choices='");
-    print_commands(out);
+    print_names(NULL, out);
     (void)buf_append_text(out, "' ;;\n");
     for (size_t i = 0; i < cli_commands_count; i++)
         print_operands_of(cli_commands[i], out);
-    (void)buf_append_text(out, "    esac\n}\n");
+    (void)buf_append_text(out, "    esac\n}\n\n"
+                               "# The verbs of command $1: __choices.\n"
+                               "__drover_verbs() {\n    case $1 in\n");
+    print_verbs(out);
+    (void)buf_append_text(out, "    *) __choices= ;;\n    esac\n}\n");
 }

@@ -91,10 +91,35 @@ static void print_operands(const struct cli_command *command, struct buf *out)
 
 static void print_command(const struct cli_command *command, struct buf *out)
 {
-    (void)buf_printf(out, "  (%s) specs=(\n", command->name);
+    (void)buf_printf(out, "  ('%s') specs=(\n", command->name);
     completion_each_option(command, print_option, out);
     print_operands(command, out);
     (void)buf_append_text(out, "  ) ;;\n");
+}
+
+/* A branch for each command that has verbs. */
+static void print_verbs(struct buf *out)
+{
+    (void)buf_append_text(out, "# The verbs of a command.\n"
+                               "_drover_verbs() {\n  verbs=()\n  case $1 in\n");
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        bool any = false;
+
+        for (size_t v = 0; v < cli_commands_count; v++) {
+            const char *name = cli_verb_name(cli_commands[v], cli_commands[i]->name);
+
+            if (!name)
+                continue;
+            if (!any)
+                (void)buf_printf(out, "  (%s) verbs=(\n", cli_commands[i]->name);
+            any = true;
+            (void)buf_printf(out, "    '%s:", name);
+            completion_quote(cli_commands[v]->summary, strlen(cli_commands[v]->summary), out);
+            (void)buf_append_text(out, "'\n");
+        }
+        (void)buf_append_text(out, any ? "  ) ;;\n" : "");
+    }
+    (void)buf_append_text(out, "  esac\n}\n\n");
 }
 
 void completion_print_zsh(struct buf *out)
@@ -103,13 +128,16 @@ void completion_print_zsh(struct buf *out)
     completion_each_option(NULL, print_option, out);
     (void)buf_append_text(out, ")\n\n_drover_command() {\n  local -a commands=(\n");
     for (size_t i = 0; i < cli_commands_count; i++) {
+        if (cli_is_verb(cli_commands[i]))
+            continue;
         (void)buf_printf(out, "    '%s:", cli_commands[i]->name);
         completion_quote(cli_commands[i]->summary, strlen(cli_commands[i]->summary), out);
         (void)buf_append_text(out, "'\n");
     }
     (void)buf_append_text(out, "    'help:explains a command'\n  )\n"
-                               "  _describe -t commands command commands\n}\n\n"
-                               "_drover_arguments() {\n  local -a specs\n  case $1 in\n");
+                               "  _describe -t commands command commands\n}\n\n");
+    print_verbs(out);
+    (void)buf_append_text(out, "_drover_arguments() {\n  local -a specs\n  case $1 in\n");
     for (size_t i = 0; i < cli_commands_count; i++)
         print_command(cli_commands[i], out);
     (void)buf_append_text(out, "  (help) specs=('1:command:_drover_command') ;;\n"

@@ -31,7 +31,9 @@ struct cli_where {
           .arg = "URL",                                                                            \
           .at = offsetof(values, where.redis),                                                     \
           .help = "this Redis instead of a configuration:\n"                                       \
-                  "redis://[user@]host[:port][/db] or unix:///path[?db=N];\n"                      \
+                  "redis://[user@]host[:port][/db], unix:///path[?db=N],\n"                        \
+                  "redis+sentinel://host[:port],.../master[/db] or\n"                              \
+                  "redis+cluster://host[:port],...;\n"                                             \
                   "its password in DROVER_REDIS_PASSWORD, or:" },                                  \
         { .name = "password-file",                                                                 \
           .kind = CLI_TEXT,                                                                        \

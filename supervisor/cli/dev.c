@@ -119,11 +119,23 @@ static int check_endpoints(const struct config *config, const char *file)
         return EXIT_CODE_CONFIG;
     }
     for (size_t i = 0; i < config->redis_count; i++) {
-        if (!config->redis[i].password && !config->redis[i].username)
+        const struct config_redis *redis = &config->redis[i];
+
+        if (!redis->password && !redis->username && !redis->sentinel_password &&
+            !redis->sentinel_username)
             continue;
         output_error("%s: redis.%s has a user or password; the private Redis of drover dev has "
                      "none. Leave them out of the file that you develop with",
-                     file, config->redis[i].name);
+                     file, redis->name);
+        return EXIT_CODE_CONFIG;
+    }
+    for (size_t i = 0; i < config->queues_count; i++) {
+        if (config->queues[i].wait_replicas == 0)
+            continue;
+        output_error("%s: queue %s waits for replicas (wait_replicas); the private Redis of "
+                     "drover dev has none, so nothing would be fetched. Leave it out of the file "
+                     "that you develop with",
+                     file, config->queues[i].name);
         return EXIT_CODE_CONFIG;
     }
     return 0;

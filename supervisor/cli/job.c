@@ -7,6 +7,7 @@
 #include "supervisor/cli/connect.h"
 #include "supervisor/cli/job_story.h"
 #include "supervisor/cli/output.h"
+#include "supervisor/cli/queue_verbs.h"
 #include "supervisor/cli/queues.h"
 
 #define OUTPUT_BYTES_MAX ((size_t)512 * 1024 * 1024) /* one job with its data */
@@ -37,18 +38,40 @@ static const struct cli_operand operands[] = {
     { .name = "ID" },
 };
 
+static const struct cli_operand command_operands[] = {
+    { .name = "ID" },
+    { .name = "VERB", .many = true },
+};
+
 static int cli_job(int argc, char **argv);
+
+#define ABOUT                                                                            \
+    "The story is what the queue's event stream still holds of the job; the stream is\n" \
+    "short (10,000 events unless set otherwise), so an old job may have none left."
 
 const struct cli_command cli_job_command = {
     .name = "job",
-    .summary = "shows one job: state, times, attempts, data, failure, log, and its story",
-    .usage = "drover job [OPTION...] ID",
-    .about = "The story is what the queue's event stream still holds of the job; the stream is\n"
-             "short (10,000 events unless set otherwise), so an old job may have none left.",
+    .summary = "shows a job with its story, or does something to it: retry, promote, remove, ...",
+    .usage = "drover job [OPTION...] ID\n"
+             "drover job VERB [OPTION...] ID...",
+    .about = ABOUT "\nAn id that is the name of a verb is shown by drover job show ID.",
     .examples = "why did it fail?\ndrover job 4711 -q mail\n"
                 "its data, as it is stored\ndrover job 4711 -q mail --json | jq .data\n"
                 "without a configuration\n"
                 "drover job 4711 -q mail --redis redis://localhost:6379\n",
+    .options = options,
+    .options_count = ARRAY_SIZE(options),
+    .operands = command_operands,
+    .operands_count = ARRAY_SIZE(command_operands),
+    .run = cli_job,
+};
+
+const struct cli_command cli_job_show_verb = {
+    .name = "job show",
+    .summary = "shows one job: state, times, attempts, data, failure, log, and its story",
+    .usage = "drover job show [OPTION...] ID",
+    .about = ABOUT,
+    .examples = "why did it fail?\ndrover job show 4711 -q mail\n",
     .options = options,
     .options_count = ARRAY_SIZE(options),
     .operands = operands,
@@ -269,18 +292,24 @@ static int cli_job(int argc, char **argv)
     struct job_values values = { 0 };
     _cleanup_(freep) const char **words = calloc((size_t)argc, sizeof(*words));
     struct viewer viewer = { .values = &values };
+    const char *nearest;
     size_t words_count = 0;
     enum cli_parsed parsed;
     int code;
 
     if (!words)
         return EXIT_CODE_FAILED;
-    parsed = cli_parse("job", argc, argv, &values, words, &words_count);
+    parsed = cli_parse(argv[0], argc, argv, &values, words, &words_count);
     if (parsed != CLI_PARSED_GO_ON)
         return parsed == CLI_PARSED_HELP ? EXIT_CODE_OK : EXIT_CODE_USAGE;
+    if (words_count > 1 && cli_find_verb("job", words[0]))
+        return cli_usage_error("job", "the verb comes first: drover job %s", words[0]);
+    if (words_count > 1 && (nearest = cli_nearest_verb("job", words[0])))
+        return cli_usage_error("job", "there is no verb %s; did you mean drover job %s?", words[0],
+                               nearest);
     if (words_count != 1 || !*words[0])
-        return cli_usage_error("job", "needs one ID");
-    code = cli_target_init(&viewer.target, "job", &values.where);
+        return cli_usage_error(argv[0], "needs one ID");
+    code = cli_target_init(&viewer.target, argv[0], &values.where);
     if (code == 0)
         code = run(&viewer, words[0]);
     cli_target_done(&viewer.target);

@@ -1,4 +1,5 @@
 /* drover: the command line. */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +29,10 @@ static int unknown_command(const char *name)
     const char *nearest;
     size_t count = 0;
 
-    for (size_t i = 0; i < cli_commands_count && count < 32; i++)
-        names[count++] = cli_commands[i]->name;
+    for (size_t i = 0; i < cli_commands_count && count < 32; i++) {
+        if (!cli_is_verb(cli_commands[i]))
+            names[count++] = cli_commands[i]->name;
+    }
     nearest = text_nearest(name, names, count);
     if (*name == '-')
         return cli_usage_error("", "unknown option %s; options of a command come after its name",
@@ -78,9 +81,20 @@ static int choose_instance(int *argc, char ***argv)
     return EXIT_CODE_OK;
 }
 
+/* The command, or the verb of it that is named behind it; *words: how many words name it. NULL:
+ * there is none. */
+static const struct cli_command *find_command(int argc, char **argv, int *words)
+{
+    const struct cli_command *verb = argc > 1 ? cli_find_verb(argv[0], argv[1]) : NULL;
+
+    *words = verb ? 2 : 1;
+    return verb ? verb : cli_find_command(argv[0]);
+}
+
 int main(int argc, char **argv)
 {
     const struct cli_command *command;
+    int words;
     int code = choose_instance(&argc, &argv);
 
     if (code != EXIT_CODE_OK)
@@ -93,9 +107,10 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "help") == 0) {
         if (argc < 3)
             return print_overview(EXIT_CODE_OK);
-        command = cli_find_command(argv[2]);
+        command = find_command(argc - 2, argv + 2, &words);
         if (!command)
             return unknown_command(argv[2]);
+        argv[1] = (char *)(uintptr_t)command->name; /* nobody writes into it */
         argv[2] = (char[]){ "--help" };
         return command->run(2, argv + 1);
     }
@@ -103,8 +118,9 @@ int main(int argc, char **argv)
         (void)puts("drover " DROVER_VERSION);
         return EXIT_CODE_OK;
     }
-    command = cli_find_command(argv[1]);
+    command = find_command(argc - 1, argv + 1, &words);
     if (!command)
         return unknown_command(argv[1]);
-    return command->run(argc - 1, argv + 1);
+    argv[words] = (char *)(uintptr_t)command->name; /* nobody writes into it */
+    return command->run(argc - words, argv + words);
 }

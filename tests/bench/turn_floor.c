@@ -2,7 +2,9 @@
  * under every worker. Jobs lie ready on a private server; calls of K jobs each settle what the
  * last but one has fetched, two in flight.
  *
- *   turn_floor [JOBS [K [IN_FLIGHT [DATA_BYTES]]]]     (100000 50 2 200) */
+ *   turn_floor [JOBS [K [IN_FLIGHT [DATA_BYTES]]]]        (100000 50 2 200)
+ *   turn_floor JOBS K IN_FLIGHT DATA_BYTES SOCKET         on that server, where JOBS jobs wait in
+ * the queue `bench` */
 #include <hiredis/hiredis.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -14,7 +16,8 @@
 
 struct bench {
     uv_loop_t loop;
-    struct redis_server server;
+    struct redis_server server; /* not started when another one is given */
+    redisContext *asked;        /* of the server that is measured */
     struct redis *redis;
     struct queue *queue;
     struct fetcher fetcher;
@@ -30,13 +33,16 @@ static void __attribute__((noreturn)) die(const char *what, const char *why)
     exit(1);
 }
 
-static double redis_cpu_s(const struct redis_server *server)
+static double redis_cpu_s(redisContext *server)
 {
-    redisReply *reply = redis_server_ask(server, "INFO cpu");
-    const char *user = strstr(reply->str, "used_cpu_user:");
-    const char *kernel = strstr(reply->str, "used_cpu_sys:");
+    redisReply *reply = redisCommand(server, "INFO cpu");
+    const char *user, *kernel;
     double sum = 0;
 
+    if (!reply || reply->type != REDIS_REPLY_STRING)
+        die("INFO cpu", server->errstr);
+    user = strstr(reply->str, "used_cpu_user:");
+    kernel = strstr(reply->str, "used_cpu_sys:");
     if (user && kernel)
         sum = strtod(user + 14, NULL) + strtod(kernel + 13, NULL);
     freeReplyObject(reply);
@@ -52,8 +58,10 @@ static double own_cpu_s(void)
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-static void prepare(struct bench *bench)
+/* A server of its own with the jobs; its socket. */
+static const char *prepare(struct bench *bench)
 {
+    redis_server_start(&bench->server, NULL);
     redis_server_do(
         &bench->server, "EVAL %s 0 %llu %llu",
         "local data = '{\"x\":\"' .. string.rep('y', ARGV[2] - 8) .. '\"}' "
@@ -62,6 +70,7 @@ static void prepare(struct bench *bench)
         "'{\"attempts\":0}', 'timestamp', '1700000000000', 'delay', '0', 'priority', '0') "
         "redis.call('LPUSH', 'bull:bench:wait', id) end return 1",
         (unsigned long long)bench->jobs, (unsigned long long)bench->data_bytes);
+    return bench->server.socket_path;
 }
 
 static void turn(struct bench *bench, struct job **jobs, size_t count);
@@ -85,7 +94,7 @@ static void on_turn(struct queue *queue, const struct call_result *call,
     bench->done += results_count;
     if (bench->done == bench->jobs) {
         bench->ended_us = clock_now_us();
-        bench->redis_cpu_s = redis_cpu_s(&bench->server) - bench->redis_cpu_s;
+        bench->redis_cpu_s = redis_cpu_s(bench->asked) - bench->redis_cpu_s;
         bench->own_cpu_s = own_cpu_s() - bench->own_cpu_s;
         redis_close(bench->redis);
         return;
@@ -119,7 +128,7 @@ static void on_state(struct redis *redis, enum redis_state state, const char *wh
         die("connection", why);
     if (state != REDIS_READY)
         return;
-    bench->redis_cpu_s = redis_cpu_s(&bench->server);
+    bench->redis_cpu_s = redis_cpu_s(bench->asked);
     bench->own_cpu_s = own_cpu_s();
     bench->started_us = clock_now_us();
     for (size_t i = 0; i < bench->in_flight; i++)
@@ -134,7 +143,9 @@ static size_t number_arg(int argc, char **argv, int at, size_t fallback)
 int main(int argc, char **argv)
 {
     static struct bench bench;
-    struct config_redis endpoint = { .connect_timeout_ms = 5000, .command_timeout_ms = 5000 };
+    struct config_redis endpoint;
+    const char *path;
+    char *url = NULL;
     struct redis_options options = {
         .endpoint = &endpoint, .scripts = queue_scripts, .on_state = on_state, .arg = &bench
     };
@@ -149,10 +160,13 @@ int main(int argc, char **argv)
                                       .worker_name = "bench",
                                       .lock_ms = 30000,
                                       .max_givebacks = 3 };
-    redis_server_start(&bench.server, NULL);
-    prepare(&bench);
-    endpoint.url = bench.server.url;
-    endpoint.path = bench.server.socket_path;
+    path = argc > 5 ? argv[5] : prepare(&bench);
+    if (asprintf(&url, "unix://%s", path) < 0 ||
+        config_redis_init(&endpoint, "bench", url, &err) < 0)
+        die("endpoint", path);
+    bench.asked = redisConnectUnix(path);
+    if (!bench.asked || bench.asked->err)
+        die("connect", path);
     if (uv_loop_init(&bench.loop) != 0)
         die("loop", "no memory");
     if (redis_open(&bench.loop, &options, &bench.redis, &err) < 0)
@@ -167,6 +181,9 @@ int main(int argc, char **argv)
                  bench.redis_cpu_s * 1e6 / (double)bench.jobs,
                  bench.own_cpu_s * 1e6 / (double)bench.jobs, seconds * 1e6 / (double)bench.calls);
     queue_free(bench.queue);
+    redisFree(bench.asked);
     redis_server_stop(&bench.server);
+    config_redis_done(&endpoint);
+    free(url);
     return 0;
 }

@@ -336,6 +336,8 @@ calls_of("progress", "a job", "cd1", "1")
 calls_of("data", "a job", "cd1", "{}")
 calls_of("settings", "set", "set", "max", "1", "duration", "1")
 calls_of("settings", "removed", "remove", "max", "duration")
+calls_of("apply_concurrency", "set", 1000000)
+calls_of("apply_concurrency", "taken back", 0)
 calls_of("rate_limit", "begin", "begin", 1000)
 calls_of("rate_limit", "ttl", "ttl", 0)
 calls_of("rate_limit", "end", "end")
@@ -444,6 +446,62 @@ def _(world):
         yield [NOW, state, "", 0, 500, 500]
         yield [NOW, state, NOW, 0, 500, 500]
         yield [NOW, state, 1, 0, 500, 500]
+
+
+# ---- job schedulers ----
+
+def scheduler(name, *, every="", due="", pattern="", data="{}", opts="{}"):
+    return [NOW, name, every, pattern, due, "n", data, opts, "UTC" if pattern else "", "", "", "", ""]
+
+
+def iteration(world, name, due, place, **fields):
+    """The pending job of a scheduler, in that list or set."""
+    job = f"repeat:{name}:{due}"
+    hash_fields = {"name": "n", "data": "{}", "opts": '{"repeat":{"every":1000,"count":1}}', "rjk": name, **fields}
+    world.pipe([("ZADD", P + "repeat", due, name), ("HSET", f"{P}repeat:{name}", "name", "n", "every", "1000", "ic", "1"),
+                ("HSET", P + job, *[word for pair in hash_fields.items() for word in pair]),
+                ("RPUSH", P + place, job) if place in ("wait", "paused", "active") else ("ZADD", P + place, "1", job)])
+    return job
+
+
+@case("upsert", "in each place, with a deduplication and a parent; taken slots")
+def _(world):
+    for place in ("wait", "paused", "delayed", "prioritized", "active"):
+        name = f"up-{place}"
+        job = iteration(world, name, NOW, place, deid=name, parentKey=f"{PREFIX}:{place}:parent")
+        world.pipe([("SET", f"{P}de:{name}", job), ("SADD", f"{PREFIX}:{place}:parent:dependencies", P + job),
+                    ("HSET", f"{PREFIX}:{place}:parent", "name", "n"), ("ZADD", f"{PREFIX}:{place}:waiting-children", "1", "parent")])
+        yield scheduler(name, every=1000, data='{"a":1}', opts='{"priority":3}')
+        yield scheduler(name, due=NOW + 5000, pattern="* * * * *")
+    world.pipe([("HSET", f"{P}repeat:up-new:{NOW + 1000 * n}", "name", "n") for n in range(32)])
+    yield scheduler("up-new", every=1000, opts='{"delay":1,"lifo":true}')
+    world.pipe([("HSET", f"{P}repeat:up-full:{NOW + 1000 * n}", "name", "n") for n in range(33)])
+    yield scheduler("up-full", every=1000)
+
+
+@case("iterate", "a next one, taken slots, a second time, and none")
+def _(world):
+    for n, opts in enumerate(('{"repeat":{"every":1000,"count":1},"priority":2}', "{damaged")):
+        job = iteration(world, f"it{n}", NOW, "active", opts=opts, data='{"a":1}')
+        world.pipe([("HSET", f"{P}repeat:it{n}:{NOW + 1000 * taken}", "name", "n") for taken in range(1, 32)])
+        yield [NOW, job, f"it{n}", ""]
+        yield [NOW, job, f"it{n}", ""]
+    yield [NOW, "repeat:none:1", "none", ""]
+
+
+@case("unschedule", "with its delayed job, and one that is not there")
+def _(world):
+    iteration(world, "gone", NOW, "delayed")
+    yield [NOW, "gone"]
+    yield [NOW, "gone"]
+
+
+@case("schedulers", "pages of very many in both orders, and one")
+def _(world):
+    for ascending in (0, 1):
+        yield ["", 0, 200, ascending]
+        yield ["", JOBS - 200, 200, ascending]
+    yield ["rt1", 0, 1, 1]
 
 
 @case("orphan_lists", "a piece of each list")

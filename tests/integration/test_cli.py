@@ -16,7 +16,7 @@ from producer import Producer
 from rig import wait_until
 
 OK, FAILED, USAGE, UNAVAILABLE, CONFIG = 0, 1, 64, 69, 78
-COMMANDS = ("check", "add", "status", "job", "ps", "reload", "scale")
+COMMANDS = ("check", "add", "status", "queue", "job", "ps", "reload", "scale")
 
 
 class CliCase(rig.Case):
@@ -509,7 +509,7 @@ class Job(CliCase):
 
     def test_job_that_is_not_there(self):
         self.run_cli("add", "q", "x")
-        for args in (("job", "2"), ("job", "2", "-q", "q"), ("job", "1", "-q", "other"), ("job", "wait", "-q", "q")):
+        for args in (("job", "2"), ("job", "2", "-q", "q"), ("job", "1", "-q", "other"), ("job", "show", "wait", "-q", "q"), ("job", "meta", "-q", "q")):
             result = self.run_cli(*args, code=FAILED)
             self.assertIn("there is no job", result.err)
             self.assertEqual("", result.out)

@@ -54,7 +54,8 @@ class InstalledLibrary(QueueCase):
     def sanitizers(self):
         """What the library was built with must be linked."""
         names = subprocess.run(["nm", "-u", self.library], check=True, capture_output=True, text=True).stdout
-        return ["-fsanitize=address,undefined"] if "__asan_init" in names or "__asan_report" in names else []
+        flags = ["-fsanitize=address,undefined"] if "__asan_" in names else []
+        return flags + (["--coverage"] if "__gcov_" in names else [])
 
     def run_program(self, *args, code=0):
         done = subprocess.run(args, capture_output=True, text=True, timeout=60 * rig.PATIENCE)

@@ -32,9 +32,14 @@ def commands():
     return re.findall(r"^  ([a-z]+) ", help_of().split("Commands:")[1].split("\n\n")[0], re.M)
 
 
-def options_of(command):
+def verbs(command):
+    """Of a command that has some."""
+    return re.findall(r"^  ([a-z-]+) ", help_of(command).split("Verbs:")[1].split("\n\n")[0], re.M)
+
+
+def options_of(*command):
     """Of the help, letters and long names."""
-    lines = re.findall(r"^  (?:(-\w), )?(--[a-z-]+) ", help_of(command).split("Options:")[1], re.M)
+    lines = re.findall(r"^  (?:(-\w), )?(--[a-z-]+) ", help_of(*command).split("Options:")[1], re.M)
     return [name for pair in lines for name in pair if name]
 
 
@@ -166,6 +171,25 @@ class Offers:
             options = options_of(command)
             self.assertIn("--help", options)
             self.offers(f"drover {command} --", [name for name in options if name.startswith("--")])
+
+    def test_verbs(self):
+        for command in ("queue", "job"):
+            self.assertGreater(len(verbs(command)), 10)
+            self.offers(f"drover {command} ", verbs(command))
+        self.offers("drover queue dr", ["drain"])
+        self.offers("drover -i shop job re", ["retry", "release", "remove"])
+        self.offers("drover queue drain -c drover.yaml m", ["mail", "money"])
+        self.offers("drover queue pause -c drover.yaml mail m", ["mail", "money"])
+        self.offers("drover job remove 17 -c drover.yaml -q m", ["mail", "money"])
+        self.offers("drover queue jobs mail --state wai", ["waiting", "waiting-children"])
+        self.offers("drover queue limit mail ", ["off"])
+        self.assertEqual([], self.shell.candidates("drover queue drai mail "), "no verb")
+
+    def test_every_option_of_every_verb(self):
+        for command, verb in (("queue", "jobs"), ("queue", "retry"), ("queue", "schedule"), ("job", "remove"), ("job", "wait")):
+            options = options_of(command, verb)
+            self.assertIn("--json", options)
+            self.offers(f"drover {command} {verb} --", [name for name in options if name.startswith("--")])
 
     def test_files(self):
         os.mkdir(os.path.join(self.folder, "drafts"))

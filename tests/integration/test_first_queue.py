@@ -189,14 +189,34 @@ class UnknownTypes(QueueCase):
         view = self.ends("q", failed=1)
         self.assertIn("nobody", view.job(stray)["failedReason"])
 
-    def test_a_scheduler_iteration_is_put_back_and_never_run(self):
-        producer = Producer(self.r, "q")
-        producer.add("tick", jobId="tick-1")
-        self.r.cmd("HSET", "bull:q:tick-1", "rjk", "every-minute")
+    def add_iteration(self, name):
+        """A scheduler whose pending job waits, as a stock client leaves it."""
+        ms = 1795301012476
+        job = f"repeat:s:{ms}"
+        self.r.cmd("ZADD", "bull:q:repeat", ms, "s")
+        self.r.cmd("HSET", "bull:q:repeat:s", "name", name, "every", 3600000, "ic", 1)
+        self.r.cmd("HSET", f"bull:q:{job}", "name", name, "data", "{}", "timestamp", ms, "delay", 0, "priority", 0, "rjk", "s",
+                   "opts", '{"repeat":{"every":3600000,"count":1}}')
+        self.r.cmd("LPUSH", "bull:q:wait", job)
+        return job, ms
+
+    def test_an_iteration_of_a_scheduler_runs_once_its_next_one_is_made(self):
+        job, ms = self.add_iteration("tick")
         daemon = self.droverd({"queues": {"q": {"concurrency": 1, "handler": "noop"}}})
-        wait_until(lambda: self.r.cmd("ZSCORE", "bull:q:delayed", "tick-1"), 10, daemon.tail)
-        self.assertIn(self.r.cmd("HGET", "bull:q:tick-1", "atm"), (None, "0"))
-        self.assertTrue([line for line in daemon.lines if "scheduler" in line], "and the log says why")
+        wait_until(lambda: self.r.cmd("ZSCORE", "bull:q:completed", job), 10, daemon.tail)
+        following = int(float(self.r.cmd("ZSCORE", "bull:q:repeat", "s")))
+        self.assertGreater(following, ms)
+        self.assertTrue(self.r.cmd("ZSCORE", "bull:q:delayed", f"repeat:s:{following}"), "its next one is pending")
+        self.assertEqual("2", self.r.cmd("HGET", "bull:q:repeat:s", "ic"))
+        self.assertEqual(f"repeat:s:{following}", self.r.cmd("HGET", f"bull:q:{job}", "nrjid"))
+
+    def test_an_iteration_without_a_handler_is_left_to_others_with_its_chain(self):
+        job, ms = self.add_iteration("nobody")
+        daemon = self.droverd({"queues": {"q": {"concurrency": 1, "types": {"known": {"handler": "noop"}}}}})
+        wait_until(lambda: self.r.cmd("ZSCORE", "bull:q:delayed", job), 10, daemon.tail)
+        self.assertEqual(ms, int(float(self.r.cmd("ZSCORE", "bull:q:repeat", "s"))), "who runs it makes the next one")
+        self.assertEqual(1, self.r.cmd("ZCARD", "bull:q:delayed"))
+        self.assertIn(self.r.cmd("HGET", f"bull:q:{job}", "atm"), (None, "0"))
 
 
 if __name__ == "__main__":

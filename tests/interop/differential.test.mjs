@@ -72,7 +72,7 @@ if (mutationsWanted) {
     const unseen = [];
     for (const mutation of mutations) {
       const seed = await noticedBy(rig, mutation);
-      t.diagnostic(`${mutation.name}: ${seed ? `seed ${seed}` : 'not noticed'}`);
+      console.log(`${mutation.name}: ${seed ? `seed ${seed}` : 'not noticed'}`);
       if (!seed) unseen.push(mutation.name);
     }
     assert.deepStrictEqual(unseen, []);

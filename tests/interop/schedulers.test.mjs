@@ -2,36 +2,12 @@
 // one Redis; what then lies there must be the same. SCHED_SEED, SCHED_ROUNDS: other and more sequences.
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import * as path from 'node:path';
-import { Rig, build, bullmq, majors, readQueue } from './rig.mjs';
+import { Rig, majors, readQueue } from './rig.mjs';
+import { Engine } from './engine.mjs';
 import { Random } from './cron-peers.mjs';
 
 const rounds = Number(process.env.SCHED_ROUNDS ?? 1);
 const firstSeed = Number(process.env.SCHED_SEED ?? 1);
-
-/** drover's engine over a pipe (tests/support/schedule.c). */
-export class Engine {
-  constructor(rig, prefix, queue) {
-    this.child = spawn(path.join(build, 'tests', 'support', 'schedule'), [rig.socket, prefix, queue], { stdio: ['pipe', 'pipe', 'inherit'] });
-    this.waiting = [];
-    let rest = '';
-    this.child.stdout.setEncoding('utf8').on('data', (text) => {
-      const lines = (rest + text).split('\n');
-      rest = lines.pop();
-      lines.forEach((line) => this.waiting.shift().resolve(JSON.parse(line)));
-    });
-    this.child.on('close', (code, signal) => this.waiting.forEach((w) => w.reject(new Error(`the engine ended: ${code ?? signal}`))));
-    rig.ends.push(async () => { this.child.stdin.end(); });
-  }
-
-  ask(line) {
-    return new Promise((resolve, reject) => {
-      this.waiting.push({ resolve, reject });
-      this.child.stdin.write(`${JSON.stringify(line)}\n`);
-    });
-  }
-}
 
 /** Date.now() stands at `at` while fn runs; a stock client takes all its times from there. */
 async function atTime(at, fn) {
@@ -49,10 +25,6 @@ async function atTime(at, fn) {
   } finally {
     globalThis.Date = RealDate;
   }
-}
-
-function without(object, names) {
-  return Object.fromEntries(Object.entries(object).filter(([name]) => !names.includes(name)));
 }
 
 /** All of a queue, comparable between prefixes and majors. */

@@ -1,5 +1,6 @@
 """What is in the Debian package that ./dev deb made. lintian has looked at it already."""
 
+import io
 import os
 import re
 import subprocess
@@ -38,6 +39,16 @@ class Contents(unittest.TestCase):
     def test_everything_belongs_to_root_and_nothing_is_setuid(self):
         wrong = [name for name, member in self.members.items() if (member.uid, member.gid) != (0, 0) or member.mode & 0o7022]
         self.assertEqual([], [name for name in wrong if not self.members[name].issym()])
+
+    def test_the_library_for_programs_in_c_is_a_package_of_its_own(self):
+        listed = subprocess.run(["dpkg-deb", "--fsys-tarfile", packaged.package("libdrover-queue-dev")], stdout=subprocess.PIPE, check=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(listed)) as tar:
+            names = {member.name.removeprefix("./") for member in tar.getmembers() if member.isfile()}
+        ends = ("usr/include/drover/queue.h", "/libdrover-queue.a", "/pkgconfig/drover-queue.pc", "man3/drover-queue.3.gz", "/examples/producer.c")
+        for end in ends:
+            self.assertEqual(1, sum(name.endswith(end) for name in names), end)
+        self.assertEqual([], [name for name in self.members if name.startswith("usr/include") or name.endswith((".a", ".pc"))])
+        self.assertEqual(set(), {name for name in names if name in self.members}, "no file is in both")
 
     def test_each_program_is_hardened(self):
         for name in PROGRAMS:

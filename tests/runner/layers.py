@@ -144,17 +144,29 @@ def package(context):
     return total
 
 
-# ---- Node: tests/interop/*.test.mjs ----
+# ---- Node: tests/interop/*.test.mjs, tests/pages/*.test.mjs ----
 
 
 def interop(context):
+    return _node_folder(context, "interop")
+
+
+def pages(context):
+    if not shutil.which("chromium"):
+        return Tally(skipped=[("pages", "no Chromium here (./dev deps pages)")])
+    # What starts servers and stock clients there is the rig of interop.
+    return _node_folder(context, "pages", ["interop"])
+
+
+def _node_folder(context, name, also=()):
     path = builds.prepare(context.build)
-    folder = os.path.join(TESTS, "interop")
+    folder = os.path.join(TESTS, name)
     if not shutil.which("npm"):
-        return Tally(skipped=[("interop", "no Node.js here (./dev deps interop)")])
-    problem = _node_packages(context, folder)
-    if problem:
-        return Tally(failed=[("interop npm ci", problem)])
+        return Tally(skipped=[(name, f"no Node.js here (./dev deps {name})")])
+    for each in (*also, name):
+        problem = _node_packages(context, os.path.join(TESTS, each))
+        if problem:
+            return Tally(failed=[(f"{name} npm ci", problem)])
 
     def run_one(file):
         base = os.path.basename(file)

@@ -21,9 +21,9 @@ redis-cli rpush ended "$DROVER_JOB_ID" >/dev/null
 """
 
 
-def package():
+def package(name="drover"):
     """The path of the package."""
-    found = glob.glob(os.path.join(DEB_FOLDER, "drover_*.deb"))
+    found = glob.glob(os.path.join(DEB_FOLDER, f"{name}_*.deb"))
     if len(found) != 1:
         raise AssertionError(f"{DEB_FOLDER} holds {len(found)} packages (./dev deb makes one)")
     return found[0]

@@ -34,7 +34,7 @@ ELSEWHERE = {
     r"apt install .*": "tests/package/test_life.py::Life.test_three_steps_after_the_installation_a_job_runs",
 }
 # Commands that change nothing: the reader looks again until what the document shows is there.
-LOOKING = re.compile(r"(drover (--instance \w+ )?(status|ps|job|check)|systemctl (status|show|is-)|journalctl|redis-cli)\b")
+LOOKING = re.compile(r"(drover (--instance \w+ )?(status|ps|job|check|queue (show|jobs))|systemctl (status|show|is-)|journalctl|redis-cli)\b")
 
 
 def matching(table, text):

@@ -154,6 +154,8 @@ void engine_fence(struct engine *engine)
     RUNS_EACH (&engine->runs, run) {
         if (run->state == RUN_RUNNING)
             engine_cancel(run, RUN_CAUSE_LOST, stop_grace_ms(run));
+        else if (run->state == RUN_CONTINUING)
+            iterations_lose(run);
     }
     engine_stop(engine);
     engine_touch(engine);
@@ -316,8 +318,8 @@ static void step_concurrency(struct engine *engine, uint64_t now_ms)
 size_t engine_free_slots(const struct engine *engine, size_t carried)
 {
     const size_t *in_state = engine->runs.in_state;
-    size_t taken = in_state[RUN_RUNNING] + in_state[RUN_PROVING] + in_state[RUN_UNRESOLVED] +
-                   in_state[RUN_DONE] - carried + engine->turns.fetching;
+    size_t taken = in_state[RUN_RUNNING] + in_state[RUN_CONTINUING] + in_state[RUN_PROVING] +
+                   in_state[RUN_UNRESOLVED] + in_state[RUN_DONE] - carried + engine->turns.fetching;
 
     return taken < engine->allowed ? engine->allowed - taken : 0;
 }
@@ -334,6 +336,7 @@ static void arm_timer(struct engine *engine, uint64_t now_ms)
 {
     uint64_t at_ms = engine->next_deadline_ms;
 
+    at_ms = engine_earlier(at_ms, iterations_next_ms(engine));
     at_ms = engine_earlier(at_ms, locks_next_ms(engine));
     at_ms = engine_earlier(at_ms, waiting_next_ms(engine, now_ms));
     if (engine->redis_ready && engine->turns.hold_until_ms <= now_ms)
@@ -370,6 +373,7 @@ void engine_step(struct engine *engine)
     if (engine->phase == ENGINE_ENDED)
         return;
     engine_step_deadlines(engine, now_ms);
+    iterations_step(engine, now_ms);
     locks_step(engine, now_ms);
     replicas_step(engine);
     resolve_step(engine, now_ms);

@@ -2,6 +2,7 @@
  *
  *   engine.c   step, life, the ladder of drain and stop
  *   jobs.c     a job from fetch to outcome, the ladder that ends a handler
+ *   iterations.c  the next iteration of a scheduler, before its job runs
  *   turns.c    the settle-and-fetch calls
  *   locks.c    beat, renewal, proof
  *   waiting.c  what to do when there is nothing to fetch
@@ -199,6 +200,8 @@ void engine_finish(struct run *run, const struct handler_outcome *outcome);
  * SETTLE_GIVE_BACK_COUNTED, else NULL. */
 void engine_put_back(struct run *run, enum settle_kind kind, uint64_t delay_ms,
                      const struct bytes *reason);
+/* Runs it, or settles it without running; at first and again when its next iteration is made. */
+void engine_start(struct run *run);
 /* It was to wait for children and has none that are pending: what it waits for is there, so it runs
  * again. */
 void engine_repeat_without_children(struct run *run);
@@ -208,6 +211,16 @@ void engine_drop(struct run *run);
 void engine_cancel(struct run *run, enum run_cause cause, uint64_t grace_ms);
 /* Time-outs and hard rungs that are due. */
 void engine_step_deadlines(struct engine *engine, uint64_t now_ms);
+
+/* iterations.c */
+
+/* `run` (running, without a handler) is an iteration of a scheduler: makes the next one, then
+ * engine_start. */
+void iterations_begin(struct run *run);
+/* Its lock is lost, or can't be relied on: it must not start. */
+void iterations_lose(struct run *run);
+void iterations_step(struct engine *engine, uint64_t now_ms);
+uint64_t iterations_next_ms(const struct engine *engine);
 
 /* turns.c */
 void turns_init(struct engine *engine);

@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/units.h"
 #include "common/queue/change.h"
+#include "common/queue/scheduler.h"
 #include "workers/worker/correlation.h"
 #include "workers/worker/decide.h"
 #include "workers/worker/engine_state.h"
@@ -359,17 +360,20 @@ static void fail_deferred(struct run *run)
     engine_finish(run, &outcome);
 }
 
-/* Order matters: an iteration of a scheduler is never run nor failed, or its chain would end. */
-static void decide_start(struct run *run)
+/* Order matters: an iteration of a scheduler is neither run nor failed before the next one is made,
+ * or its chain would end. One without a handler here is left to those who have one, the chain with
+ * it. */
+void engine_start(struct run *run)
 {
     struct engine *engine = run->engine;
     const struct job *job = run->job;
     const struct engine_binding *binding = find_binding(engine, run->type);
+    bool handled = binding->kind || engine->config->unknown == CONFIG_UNKNOWN_FAIL;
 
-    if (engine->phase != ENGINE_SERVING)
+    if (engine->phase != ENGINE_SERVING || replicas_are_missing(engine))
         engine_put_back(run, SETTLE_GIVE_BACK, 0, NULL);
-    else if (job->scheduler.data)
-        put_back_unknown(run, "belongs to a job scheduler, which drover does not continue yet");
+    else if (handled && !run->continued && job_is_iteration(job))
+        iterations_begin(run);
     else if (job->deferred_failure.len > 0) /* stock workers take an empty text for none */
         fail_deferred(run);
     else if (is_started_too_often(run)) /* BullMQ's words */
@@ -398,7 +402,7 @@ void engine_admit(struct engine *engine, struct job *job, uint64_t proven_boot_m
     run->correlation = correlation_find(&job->data);
     run->type = config_find_type(engine->config, job->name.data, job->name.len);
     run->proven_boot_ms = proven_boot_ms;
-    decide_start(run);
+    engine_start(run);
 }
 
 /* ---- ending handlers */

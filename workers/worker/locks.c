@@ -38,7 +38,8 @@ void locks_init(struct engine *engine)
 
 static bool holds_lock(const struct run *run)
 {
-    return run->state == RUN_RUNNING || run->state == RUN_PROVING || run->state == RUN_DONE;
+    return run->state == RUN_RUNNING || run->state == RUN_CONTINUING || run->state == RUN_PROVING ||
+           run->state == RUN_DONE;
 }
 
 static uint64_t proof_ends_boot_ms(const struct engine *engine, const struct run *run)
@@ -52,6 +53,8 @@ static void lose_lock(struct engine *engine, struct run *run, uint64_t grace_ms)
     run->unproven = true;
     if (run->state == RUN_DONE)
         runs_set_state(&engine->runs, run, RUN_PROVING);
+    else if (run->state == RUN_CONTINUING)
+        iterations_lose(run);
     else if (run->state == RUN_RUNNING && engine->config->on_lock_lost == CONFIG_LOCK_LOST_STOP)
         engine_cancel(run, RUN_CAUSE_LOST, grace_ms);
 }
@@ -108,6 +111,8 @@ static void take_answer(struct engine *engine, struct run *run, enum lock_answer
     if (run->state == RUN_RUNNING)
         lose_lock(engine, run,
                   run->type->kill_grace_ms); /* `finish`: asked again when it has ended */
+    else if (run->state == RUN_CONTINUING)
+        iterations_lose(run);
     else
         engine_drop(run);
 }

@@ -1,10 +1,10 @@
 /* replicas.c - what a worker does while replicas are missing (wait_replicas).
  *
  * Each turn waits for the replicas, so a job starts only when they know that it is active and by
- * whom. When too few answer in time, the turn has happened all the same: what it fetched runs, what
- * it settled is settled here, and would run again after a failover. More than that is not risked:
- * nothing is fetched until the replicas are back, which a turn without jobs asks once a second. A
- * worker that fetches no more anyway does not wait for anybody. */
+ * whom. When too few answer in time, the turn has happened all the same: what it settled is settled
+ * here, and would run again after a failover; what it fetched does not start, and goes back. Then
+ * nothing is fetched until the replicas are back, which a turn without a fetch asks once a second.
+ * A worker that fetches no more anyway does not wait for anybody. */
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "workers/worker/engine_state.h"
@@ -24,8 +24,8 @@ void replicas_note(struct engine *engine, const struct call_result *result)
     if (engine->config->wait_replicas == 0 || engine->phase != ENGINE_SERVING)
         return;
     replicas->probe_ms = missing ? clock_now_ms() + PROBE_MS : 0;
-    if (missing) /* it is the fetch after this that looks what waits */
-        engine->waiting.drained = false;
+    if (missing)
+        engine->waiting.drained = false; /* the fetch after this looks what waits */
     if (missing == replicas->missing)
         return;
     replicas->missing = missing;
@@ -49,7 +49,8 @@ uint64_t replicas_next_ms(const struct engine *engine)
 
 void replicas_step(struct engine *engine)
 {
-    if (engine->phase == ENGINE_SERVING || engine->replicas.left)
+    if (engine->config->wait_replicas == 0 || engine->phase == ENGINE_SERVING ||
+        engine->replicas.left)
         return;
     engine->replicas.left = true;
     engine->replicas.missing = false;

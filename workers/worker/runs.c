@@ -20,7 +20,10 @@ static const struct {
     unsigned int may_become;
 } run_states[] = {
     [RUN_FREE] = { "free", TO(RUN_RUNNING) },
-    [RUN_RUNNING] = { "running", TO(RUN_DONE) | TO(RUN_PROVING) | TO(RUN_FREE) },
+    [RUN_RUNNING] = { "running",
+                      TO(RUN_CONTINUING) | TO(RUN_DONE) | TO(RUN_PROVING) | TO(RUN_FREE) },
+    [RUN_CONTINUING] = { "continuing",
+                         TO(RUN_RUNNING) | TO(RUN_DONE) | TO(RUN_PROVING) | TO(RUN_FREE) },
     [RUN_PROVING] = { "proving", TO(RUN_DONE) | TO(RUN_FREE) },
     [RUN_DONE] = { "done", TO(RUN_SETTLING) | TO(RUN_PROVING) | TO(RUN_FREE) },
     [RUN_SETTLING] = { "settling",
@@ -138,6 +141,11 @@ static void unlink_done(struct runs *runs, struct run *run)
     run->prev = run->next = NULL;
 }
 
+static bool is_at_work(enum run_state state)
+{
+    return state == RUN_RUNNING || state == RUN_CONTINUING;
+}
+
 void runs_set_state(struct runs *runs, struct run *run, enum run_state next)
 {
     assert(run_may_become(run->state, next));
@@ -147,7 +155,7 @@ void runs_set_state(struct runs *runs, struct run *run, enum run_state next)
         unlink_done(runs, run);
     runs->in_state[run->state]--;
     runs->in_state[next]++;
-    if (run->state == RUN_RUNNING && run_is_alone(run))
+    if (is_at_work(run->state) && !is_at_work(next) && run_is_alone(run))
         runs->alone_running--;
     run->state = next;
     if (next == RUN_DONE)

@@ -1,8 +1,9 @@
 /* runs.h - the jobs that this process holds, each in exactly one state.
  *
  *   running     its handler is at work; bounded by the type's timeout
- *   proving     finished, but its lock could not be proven: a renewal decides, then done or dropped
- *   done        finished, waits for a call to settle it
+ *   continuing  it came out of a scheduler: the next iteration is made before it runs; bounded by
+ * the tries that iterations.c makes proving     finished, but its lock could not be proven: a
+ * renewal decides, then done or dropped done        finished, waits for a call to settle it
  *   settling    in a call under way
  *   unresolved  the reply of its call was lost: queue_outcome decides (nothing is fetched until
  * then)
@@ -21,6 +22,7 @@ struct engine;
 enum run_state {
     RUN_FREE,
     RUN_RUNNING,
+    RUN_CONTINUING,
     RUN_PROVING,
     RUN_DONE,
     RUN_SETTLING,
@@ -66,6 +68,12 @@ struct run {
     bool unproven;           /* not proven in time */
     unsigned int relocks;    /* times that a settle found no lock */
 
+    /* While continuing. */
+    bool asking;          /* the call is under way */
+    bool continued;       /* done: it may run */
+    unsigned int refused; /* calls so far that were refused */
+    uint64_t again_ms;    /* next try, when no call is under way */
+
     /* When finished. */
     struct settle settle; /* `value` and `stacktrace` point into the two below */
     char *value;          /* value_inline, static or malloc'ed (value_owned) */
@@ -88,7 +96,7 @@ struct runs {
     struct run *held_first, *held_last;
     struct run *done_first, *done_last;
     size_t in_state[RUN_STATE_COUNT];
-    size_t alone_running; /* of the running: those that must run alone */
+    size_t alone_running; /* of the running and continuing: those that must run alone */
     uint64_t next_seq;
 };
 

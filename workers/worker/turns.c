@@ -257,11 +257,11 @@ static void on_turn_done(struct queue *queue, const struct call_result *result,
     engine->tally.calls++;
     measure(call, jobs_count);
     take_results(call, results, results_count);
+    replicas_note(engine, result); /* before any of its jobs starts */
     for (size_t i = 0; i < jobs_count; i++)
         engine_admit(engine, jobs[i], call->sent_boot_ms);
     if (call->want > 0 && state)
         take_state(call, state, jobs_count);
-    replicas_note(engine, result);
     if (state && state->fenced)
         engine_fence(engine);
 }

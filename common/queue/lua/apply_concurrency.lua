@@ -4,7 +4,7 @@
 -- KEYS  as lib/keys.lua
 -- ARGV   3 the number, > 0; 0: none is configured
 -- Result 1 when the queue's setting changed, else 0
--- Calls   6
+-- Calls   7
 -- Elements 1
 -- Repeat  always.
 -- Failure meta is looked at before the first write. What was set is noted in drover:{tag}:concurrency, so that only that is

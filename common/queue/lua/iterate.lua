@@ -10,7 +10,7 @@
 --           With `every`: so are the 32 that follow
 --         3 and "": there is no such scheduler
 -- Bounds  33 ids are looked for.
--- Calls   70
+-- Calls   80
 -- Elements 1
 -- Repeat  always: then it answers 1.
 -- Failure looked at before the first write. Opts that can't be read are made anew from the scheduler.

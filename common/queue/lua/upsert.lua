@@ -8,7 +8,8 @@
 --         whose job exists and is active or has ended; -11 (every) and such an id: so are the 32 that follow
 -- Bounds  one pending job is removed, which in `wait` is linear in its length; 33 ids are looked for.
 -- Calls   110
--- Elements waiting; waiting = 1000000
+-- Elements 1
+-- Linear  LPOS paused, LPOS wait, LREM paused, LREM wait
 -- Repeat  the same call again removes its own pending job and puts the same one in its place.
 -- Failure looked at before the first write; a full server refuses the first write that stores, which comes after
 --         the removal of the pending job only when that is replaced.

@@ -4,9 +4,9 @@
 -- ARGV  3 cursor: 0 at first, then that of the last answer  4 names of fields; as many as there are
 -- Result  1 cursor of the next page, "0": that was the last; then per process an array: uuid, ms since its last beat by Redis'
 --         clock, values of the fields in the order asked for (nil when absent)
--- Bounds  about PAGE entries of the index, 1 command each. A process that is there from the first page to the last is answered
---         at least once; twice is possible.
--- Calls   2 + 3 * page; page = PAGE
+-- Bounds  about PAGE entries of the index, at most 3 commands each; ZSCAN may give some more than it is asked for, so twice as
+--         many are stated. A process that is there from the first page to the last is answered at least once; twice is possible.
+-- Calls   2 + 3 * 2 * page; page = PAGE
 -- Elements 4 * page; page = PAGE
 -- Repeat  always. Entries of the index whose row is gone are dropped; nothing else is written.
 

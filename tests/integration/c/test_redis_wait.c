@@ -50,11 +50,11 @@ Test(redis_wait, too_few_replicas_are_told_after_the_time)
 
     start_pair(&client, &replica, &script);
     call = client_run_waiting(&client, &script, 1, args, 2,
-                              &(struct redis_wait){ .replicas = 2, .timeout_ms = 200 });
+                              &(struct redis_wait){ .replicas = 2, .timeout_ms = 1000 });
     behind = client_send(&client, "GET", "counter");
     client_wait(&client, behind->answers == 1);
     cr_expect(call->outcome == REDIS_UNREPLICATED);
-    cr_expect(strstr(call->why, "only 1 of 2 replicas had it within 200 ms"), "%s", call->why);
+    cr_expect(strstr(call->why, "only 1 of 2 replicas had it within 1000 ms"), "%s", call->why);
     cr_expect(strcmp(behind->text, "1") == 0, "it was executed");
 
     redis_server_pause(&replica);

@@ -176,7 +176,9 @@ Test(tables, overview_lists_all_commands)
 
     cli_print_overview(&out);
     for (size_t i = 0; i < cli_commands_count; i++)
-        cr_expect(is_among(buf_text(&out), cli_commands[i]->summary));
+        cr_expect(is_among(buf_text(&out), cli_commands[i]->summary) ==
+                      !cli_is_verb(cli_commands[i]),
+                  "%s", cli_commands[i]->name);
     for (size_t i = 0; i < cli_global_options_count; i++) {
         char text[64];
 
@@ -184,4 +186,57 @@ Test(tables, overview_lists_all_commands)
         cr_expect(is_among(buf_text(&out), text), "%s", text);
     }
     buf_done(&out);
+}
+
+static bool has_option(const struct cli_command *command, const char *name)
+{
+    for (size_t i = 0; i < command->options_count; i++) {
+        if (strcmp(command->options[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A command with its verbs behind it, each listed in its help. */
+Test(tables, verbs_are_listed_by_their_command)
+{
+    const struct cli_command *command = NULL;
+
+    for (size_t i = 0; i < cli_commands_count; i++) {
+        const struct cli_command *verb = cli_commands[i];
+        struct buf help = BUF_INIT((size_t)64 * 1024);
+
+        if (!cli_is_verb(verb)) {
+            command = verb;
+            continue;
+        }
+        cr_assert(command && cli_verb_name(verb, command->name), "%s", verb->name);
+        cr_expect(cli_find_verb(command->name, cli_verb_name(verb, command->name)) == verb);
+        cli_print_help(command, &help);
+        cr_expect(is_among(buf_text(&help), verb->summary), "%s", verb->name);
+        cr_expect(!verb->act || verb->words_min <= verb->words_max, "%s", verb->name);
+        cr_expect(has_option(verb, "json") && has_option(verb, "config") &&
+                      has_option(verb, "redis") && has_option(verb, "prefix"),
+                  "%s", verb->name);
+        buf_done(&help);
+    }
+    cr_expect(!cli_find_verb("queue", "nothing") && !cli_verb_name(command, "queu"));
+    cr_expect_str_eq(cli_nearest_verb("queue", "drian"), "drain");
+    cr_expect(!cli_nearest_verb("queue", "xxxxxxxxxx"));
+}
+
+/* What removes or changes many can be tried before, and asks. */
+Test(tables, verbs_that_change_many_ask)
+{
+    static const char *const names[] = { "queue retry",      "queue promote",     "queue remove",
+                                         "queue clean",      "queue drain",       "queue orphans",
+                                         "queue obliterate", "queue trim-events", "job remove",
+                                         "job clear-logs" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const struct cli_command *verb = cli_find_command(names[i]);
+
+        cr_assert(verb, "%s", names[i]);
+        cr_expect(has_option(verb, "dry-run") && has_option(verb, "yes"), "%s", names[i]);
+    }
 }

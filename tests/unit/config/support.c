@@ -216,6 +216,10 @@ char *yaml_with_row(const struct schema_row *row, size_t section_index, const ch
                            "queues: {q: {tier: %s, handler: noop}}\n",
                            strstr(path, "ephemeral") ? "ephemeral" : "important", value,
                            strstr(path, "ephemeral") ? "ephemeral" : "important");
+    if (strncmp(path, "sentinel_", 9) == 0)
+        return text_format("redis: {default: {url: \"redis+sentinel://h/m\", %s: %s}}\n"
+                           "queues: {q: {handler: noop}}\n",
+                           path, value);
     if (strcmp(path, "processes") == 0)
         return text_format("queues: {q: {concurrency: 2000, processes: %s, handler: noop}}\n",
                            value);

@@ -496,6 +496,140 @@ Test(config, urls)
     }
 }
 
+Test(config, urls_of_several_hosts)
+{
+    static const struct {
+        const char *url, *nodes, *master, *username;
+        enum config_redis_kind kind;
+        unsigned int db;
+    } good[] = {
+        { "redis+sentinel://h/m", "h:26379", "m", NULL, CONFIG_REDIS_SENTINEL, 0 },
+        { "redis+sentinel://h:1,[::1]:2,g/my%20m/3", NULL, NULL, NULL, CONFIG_REDIS_SENTINEL, 0 },
+        { "redis+sentinel://h:1,[::1]:2,g/my-m/3", "h:1 ::1:2 g:26379", "my-m", NULL,
+          CONFIG_REDIS_SENTINEL, 3 },
+        { "redis+sentinel://bob@h/m/", "h:26379", "m", "bob", CONFIG_REDIS_SENTINEL, 0 },
+        { "redis+cluster://a,b:7,[::1]", "a:6379 b:7 ::1:6379", NULL, NULL, CONFIG_REDIS_CLUSTER,
+          0 },
+        { "redis+cluster://bob@a", "a:6379", NULL, "bob", CONFIG_REDIS_CLUSTER, 0 },
+    };
+    static const char *const bad[] = {
+        "redis://a,b",
+        "redis+sentinel://h",
+        "redis+sentinel://h/",
+        "redis+sentinel://h//1",
+        "redis+sentinel:///m",
+        "redis+sentinel://h,/m",
+        "redis+sentinel://,h/m",
+        "redis+sentinel://h,h/m",
+        "redis+sentinel://h/m/x",
+        "redis+sentinel://h/m/1/2",
+        "redis+sentinel://h/m?x",
+        "redis+sentinel://a:hunter2@h/m",
+        "redis+sentinel://h:0/m",
+        "redis+cluster://",
+        "redis+cluster://a,",
+        "redis+cluster://a/0",
+        "redis+cluster://a?x",
+        "redis+cluster://a,a:6379",
+        "redis+cluster://a:hunter2@h",
+        "redis+cluster://1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        struct config_redis redis = { 0 };
+        struct error err = { 0 };
+        int result = config_parse_redis_url(good[i].url, &redis, &err);
+        char nodes[128] = "";
+
+        if (!good[i].nodes) {
+            cr_expect(result == -EINVAL, "%s", good[i].url);
+            continue;
+        }
+        cr_assert(result == 0, "%s: %s", good[i].url, err.text);
+        for (size_t k = 0; k < redis.nodes_count; k++)
+            (void)snprintf(nodes + strlen(nodes), sizeof(nodes) - strlen(nodes), "%s%s:%u",
+                           k ? " " : "", redis.nodes[k].host, redis.nodes[k].port);
+        cr_expect_str_eq(nodes, good[i].nodes);
+        cr_expect(redis.kind == good[i].kind && redis.db == good[i].db, "%s", good[i].url);
+        cr_expect((redis.master != NULL) == (good[i].master != NULL));
+        cr_expect(!good[i].master || strcmp(redis.master, good[i].master) == 0);
+        cr_expect((redis.username != NULL) == (good[i].username != NULL));
+        cr_expect(!redis.host && !redis.path && redis.port == 0);
+        /* Another URL takes its place, whole. */
+        cr_assert(config_parse_redis_url("redis://other:1", &redis, &err) == 0);
+        cr_expect(redis.kind == CONFIG_REDIS_SERVER && !redis.nodes && !redis.master);
+        config_redis_done(&redis);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct config_redis redis = { 0 };
+        struct error err = { 0 };
+
+        cr_expect(config_parse_redis_url(bad[i], &redis, &err) == -EINVAL, "%s", bad[i]);
+        cr_expect(!redis.url && !redis.nodes && !redis.master && !redis.username, "%s", bad[i]);
+        cr_expect(err.text[0] && !strstr(err.text, "hunter2"), "%s: %s", bad[i], err.text);
+    }
+}
+
+/* On a cluster all keys of a queue are in one slot, or the file is refused where the queue is. */
+Test(config, queues_of_a_cluster)
+{
+    static const struct {
+        const char *yaml, *finding; /* NULL: good */
+    } rows[] = {
+        { "redis: {d: {url: \"redis+cluster://h\", prefix: \"{bull}\"}}\n"
+          "queues: {a: {handler: noop}, b: {handler: noop}}\n",
+          NULL },
+        { "redis: {d: {url: \"redis+cluster://h\"}}\nqueues: {\"{a}\": {handler: noop}}\n", NULL },
+        { "redis: {d: {url: \"redis://h\"}}\nqueues: {a: {handler: noop}}\n", NULL },
+        { "redis: {d: {url: \"redis+cluster://h\"}}\nqueues: {a: {handler: noop}}\n",
+          "test.yaml:2:10: queues.a: redis.d is a cluster" },
+        { "redis: {d: {url: \"redis+cluster://h\", prefix: \"{}\"}}\n"
+          "queues: {a: {handler: noop}}\n",
+          "test.yaml:2:10: queues.a: redis.d is a cluster" },
+        { "redis: {d: {url: \"redis://h\", sentinel_username: x}}\n"
+          "queues: {a: {handler: noop}}\n",
+          "test.yaml:1:31: redis.d.sentinel_username: goes with Sentinels only" },
+        { "redis: {d: {url: \"redis+sentinel://h/m\", sentinel_username: x}}\n"
+          "queues: {a: {handler: noop, wait_replicas: 1, wait_timeout: 5s, lock: 30s}}\n",
+          NULL },
+        { "queues: {a: {handler: noop, wait_replicas: 1, wait_timeout: 5001ms, lock: 30s}}\n",
+          "wait_timeout (5001ms) is more than a sixth of the lock (30s)" },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct buf findings = BUF_INIT(65536);
+        struct config *config = load_text(rows[i].yaml, NULL, 0, &findings);
+
+        cr_expect((config != NULL) == (rows[i].finding == NULL), "%s: %s", rows[i].yaml,
+                  buf_text(&findings));
+        cr_expect(!rows[i].finding || strstr(buf_text(&findings), rows[i].finding), "%s",
+                  buf_text(&findings));
+        config_free(config);
+        buf_done(&findings);
+    }
+}
+
+/* The children of droverd get what was parsed. */
+Test(config, several_hosts_in_the_json_form)
+{
+    struct config *config = load_good("redis: {d: {url: \"redis+sentinel://bob@a,b:1/m/2\"}}\n"
+                                      "queues: {q: {handler: noop, wait_replicas: 2}}\n");
+    struct buf json = BUF_INIT((size_t)1 << 20);
+    struct config *copy = NULL;
+    struct error err = { 0 };
+
+    cr_assert(config_print_json(config, CONFIG_SECRETS_KEPT, &json, &err) == 0, "%s", err.text);
+    cr_assert(config_from_json(buf_text(&json), json.len, &copy, &err) == 0, "%s", err.text);
+    cr_expect(copy->redis[0].kind == CONFIG_REDIS_SENTINEL && copy->redis[0].nodes_count == 2);
+    cr_expect(copy->redis[0].nodes[1].port == 1 && copy->redis[0].db == 2);
+    cr_expect_str_eq(copy->redis[0].master, "m");
+    cr_expect_str_eq(copy->redis[0].username, "bob");
+    cr_expect(copy->queues[0].wait_replicas == 2 && copy->queues[0].wait_timeout_ms == 1000);
+    config_free(copy);
+    config_free(config);
+    buf_done(&json);
+}
+
 Test(config, an_endpoint_without_a_file)
 {
     struct config_redis redis;

@@ -76,6 +76,24 @@ void answer_renew_badly(struct fake_call *call, enum redis_outcome outcome)
     step();
 }
 
+void answer_continue(struct fake_call *call, enum scheduler_step made)
+{
+    struct scheduler_continued result = { made, made == SCHEDULER_CONTINUED ? "next" : NULL };
+
+    mark_answered(call, FAKE_CONTINUE);
+    ((queue_continue_cb *)call->on_done)(NULL, &replied, &result, call->arg);
+    step();
+}
+
+void answer_continue_badly(struct fake_call *call, enum redis_outcome outcome)
+{
+    struct call_result result = { outcome, REDIS_CLASS_NONE, "told" };
+
+    mark_answered(call, FAKE_CONTINUE);
+    ((queue_continue_cb *)call->on_done)(NULL, &result, NULL, call->arg);
+    step();
+}
+
 void answer_outcome(struct fake_call *call, const enum job_outcome *outcomes)
 {
     mark_answered(call, FAKE_OUTCOME);
@@ -174,6 +192,31 @@ void answer_beats(void)
         answer_value(open_call(FAKE_STALLED), 0);
     while (open_calls(FAKE_CONCURRENCY) > 0)
         answer_value(open_call(FAKE_CONCURRENCY), 0);
+}
+
+void queue_set_wait(struct queue *queue, const struct redis_wait *wait)
+{
+    (void)queue;
+    cr_assert(not(rig.waits_no_more), "said once");
+    cr_assert(eq(ptr, (void *)wait, NULL));
+    rig.waits_no_more = true;
+}
+
+/* The same as answer_turn: done, but too few replicas have it. */
+void answer_turn_unreplicated(struct fake_call *call, unsigned int first_id, size_t jobs_count,
+                              uint64_t waiting)
+{
+    struct call_result result = { REDIS_UNREPLICATED, REDIS_CLASS_NONE, "only 0 of 1" };
+    struct settle_result results[QUEUE_TURN_MAX] = { 0 };
+    struct job *jobs[QUEUE_TURN_MAX];
+    struct fetch_state state = { .waiting = waiting };
+
+    mark_answered(call, FAKE_TURN);
+    for (size_t i = 0; i < jobs_count; i++)
+        jobs[i] = make_job(first_id + (unsigned int)i);
+    ((queue_turn_cb *)call->on_done)(NULL, &result, results, call->count, jobs, jobs_count, &state,
+                                     call->arg);
+    step();
 }
 
 /* ---- jobs and life */
@@ -313,7 +356,7 @@ static void check_states(const struct runs *runs)
 
     RUNS_EACH (runs, run) {
         seen[run->state]++;
-        alone += run->state == RUN_RUNNING && run_is_alone(run);
+        alone += (run->state == RUN_RUNNING || run->state == RUN_CONTINUING) && run_is_alone(run);
         cr_assert(lt(u64, last_seq, run->seq));
         last_seq = run->seq;
     }

@@ -9,6 +9,7 @@
 #include <criterion/new/assert.h>
 
 #include "common/base/clock.h"
+#include "common/queue/scheduler.h"
 #include "workers/worker/engine_state.h"
 
 enum fake_kind {
@@ -21,6 +22,7 @@ enum fake_kind {
     FAKE_ORPHANS,
     FAKE_WAIT,
     FAKE_RETURN,
+    FAKE_CONTINUE,
     FAKE_CONCURRENCY,
 };
 
@@ -98,6 +100,8 @@ struct rig {
     size_t looks_open; /* for orphans, not freed yet; likewise, of the last one: */
     enum orphan_action look_action;
     char look_token[64];
+    bool waits_no_more;   /* queue_set_wait said so */
+    int continue_result;  /* what queue_continue_scheduler returns */
     int send_result;      /* what queue_* calls return, 0 or a negative errno */
     bool stopped_waiting; /* on_stop_waiting was called */
     bool ended;
@@ -135,6 +139,9 @@ void answer_turn(struct fake_call *call, const enum settle_code *codes, struct j
 /* All settled, `jobs_count` new jobs numbered from `first_id`, `waiting` left behind. */
 void answer_jobs(struct fake_call *call, unsigned int first_id, size_t jobs_count,
                  uint64_t waiting);
+/* Done, but too few replicas have it (wait_replicas). */
+void answer_turn_unreplicated(struct fake_call *call, unsigned int first_id, size_t jobs_count,
+                              uint64_t waiting);
 void answer_turn_badly(struct fake_call *call, enum redis_outcome outcome,
                        enum redis_error_class error_class);
 void answer_renew(struct fake_call *call, const enum lock_answer *answers);
@@ -153,6 +160,9 @@ void answer_value(struct fake_call *call, int64_t value); /* LEAVE, STALLED, RET
 void answer_value_badly(struct fake_call *call);
 void answer_wait(struct fake_call *call, uint64_t due_ms);
 void answer_wait_badly(struct fake_call *call, enum redis_outcome outcome);
+/* The next iteration of a fetched one. */
+void answer_continue(struct fake_call *call, enum scheduler_step step);
+void answer_continue_badly(struct fake_call *call, enum redis_outcome outcome);
 /* Answers open RENEW, STALLED and CONCURRENCY calls as if all were well. */
 void answer_beats(void);
 

@@ -100,14 +100,17 @@ Test(batch, has_bounds)
 
 /* What the prose in runs.h allows; all else must abort. */
 static const bool allowed[RUN_STATE_COUNT][RUN_STATE_COUNT] = {
-    [RUN_FREE][RUN_RUNNING] = true,        [RUN_RUNNING][RUN_DONE] = true,
-    [RUN_RUNNING][RUN_PROVING] = true,     [RUN_RUNNING][RUN_FREE] = true,
-    [RUN_PROVING][RUN_DONE] = true,        [RUN_PROVING][RUN_FREE] = true,
-    [RUN_DONE][RUN_SETTLING] = true,       [RUN_DONE][RUN_PROVING] = true,
-    [RUN_DONE][RUN_FREE] = true,           [RUN_SETTLING][RUN_FREE] = true,
-    [RUN_SETTLING][RUN_DONE] = true,       [RUN_SETTLING][RUN_PROVING] = true,
-    [RUN_SETTLING][RUN_UNRESOLVED] = true, [RUN_UNRESOLVED][RUN_FREE] = true,
-    [RUN_UNRESOLVED][RUN_DONE] = true,     [RUN_UNRESOLVED][RUN_PROVING] = true,
+    [RUN_FREE][RUN_RUNNING] = true,       [RUN_RUNNING][RUN_DONE] = true,
+    [RUN_RUNNING][RUN_PROVING] = true,    [RUN_RUNNING][RUN_FREE] = true,
+    [RUN_RUNNING][RUN_CONTINUING] = true, [RUN_CONTINUING][RUN_RUNNING] = true,
+    [RUN_CONTINUING][RUN_DONE] = true,    [RUN_CONTINUING][RUN_PROVING] = true,
+    [RUN_CONTINUING][RUN_FREE] = true,    [RUN_PROVING][RUN_DONE] = true,
+    [RUN_PROVING][RUN_FREE] = true,       [RUN_DONE][RUN_SETTLING] = true,
+    [RUN_DONE][RUN_PROVING] = true,       [RUN_DONE][RUN_FREE] = true,
+    [RUN_SETTLING][RUN_FREE] = true,      [RUN_SETTLING][RUN_DONE] = true,
+    [RUN_SETTLING][RUN_PROVING] = true,   [RUN_SETTLING][RUN_UNRESOLVED] = true,
+    [RUN_UNRESOLVED][RUN_FREE] = true,    [RUN_UNRESOLVED][RUN_DONE] = true,
+    [RUN_UNRESOLVED][RUN_PROVING] = true,
 };
 
 Test(runs, moves_are_those_of_the_table)

@@ -104,18 +104,22 @@ Test(start, queue_handler_takes_names_without_a_type)
     cr_assert(eq(sz, count_running(), 1));
 }
 
-Test(start, iteration_of_a_scheduler_is_never_run_nor_failed)
+/* What becomes of it then: test_iterations.c. */
+Test(start, iteration_of_a_scheduler_is_neither_run_nor_failed_before_its_next_one_is_made)
 {
     struct job *job = make_job(1);
-    struct fake_settle settle;
 
     rig.config.unknown = CONFIG_UNKNOWN_FAIL;
     job->scheduler = (struct bytes){ "nightly", 7 };
     job->deferred_failure = (struct bytes){ "x", 1 };
     job->options_error = strdup("y");
-    settle = fetch_one(job);
-    cr_assert(eq(int, (int)settle.kind, (int)SETTLE_DELAY));
-    cr_assert(eq(u64, settle.delay_ms, 60000));
+    rig_start(1);
+    answer_beats();
+    answer_turn(open_call(FAKE_TURN), NULL, &job, 1, NULL);
+    cr_assert(eq(sz, count_running(), 0));
+    cr_assert(eq(sz, open_calls(FAKE_TURN), 0));
+    answer_continue(open_call(FAKE_CONTINUE), SCHEDULER_CONTINUED);
+    cr_assert(eq(int, (int)open_call(FAKE_TURN)->settles[0].kind, (int)SETTLE_FAIL));
 }
 
 Test(start, handler_that_cannot_start_is_a_failed_attempt)
