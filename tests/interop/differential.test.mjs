@@ -25,22 +25,26 @@ function report(major, what, shrunk) {
 
 const mutationsWanted = process.env.DROVER_DIFF_MUTATIONS;
 
-for (const major of mutationsWanted ? [] : majors) {
-  test(`${seeds.length} random scripts of ${length} operations leave the same as stock bullmq ${major}`, async (t) => {
-    const rig = await Rig.start(t);
-    const differ = new Differ(rig, major);
-    if (process.env.DROVER_DIFF_REPLAY) {
-      const ops = fs.readFileSync(process.env.DROVER_DIFF_REPLAY, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
-      const seen = await differ.run(ops, 1);
-      if (seen) throw new Error(report(major, 'replay', { ops, ...seen }));
-      return;
-    }
-    for (const seed of seeds) {
-      const ops = differ.comparable(generate(seed, length));
-      const seen = await differ.run(ops);
-      if (seen) throw new Error(report(major, `seed ${seed}`, await differ.shrink(ops, seen)));
-    }
-  });
+async function compareAll(t, major) {
+  const rig = await Rig.start(t);
+  const differ = new Differ(rig, major);
+  if (process.env.DROVER_DIFF_REPLAY) {
+    const ops = fs.readFileSync(process.env.DROVER_DIFF_REPLAY, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
+    const seen = await differ.run(ops, 1);
+    if (seen) throw new Error(report(major, 'replay', { ops, ...seen }));
+    return;
+  }
+  for (const seed of seeds) {
+    const ops = differ.comparable(generate(seed, length));
+    const seen = await differ.run(ops);
+    if (seen) throw new Error(report(major, `seed ${seed}`, await differ.shrink(ops, seen)));
+  }
+}
+
+// Both majors at once, for a machine has more than one core.
+if (!mutationsWanted) {
+  test('drover leaves what stock BullMQ leaves', { concurrency: majors.length }, (t) => Promise.all(majors.map((major) => (
+    t.test(`${seeds.length} random scripts of ${length} operations, beside bullmq ${major}`, (one) => compareAll(one, major))))));
 }
 
 /** The first seed that notices it, beside either major; 0: none. */
@@ -68,7 +72,7 @@ if (mutationsWanted) {
     const unseen = [];
     for (const mutation of mutations) {
       const seed = await noticedBy(rig, mutation);
-      t.diagnostic(`${mutation.name}: ${seed ? `seed ${seed}` : 'not noticed'}`);
+      console.log(`${mutation.name}: ${seed ? `seed ${seed}` : 'not noticed'}`);
       if (!seed) unseen.push(mutation.name);
     }
     assert.deepStrictEqual(unseen, []);

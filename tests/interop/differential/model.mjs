@@ -85,7 +85,11 @@ function wrongNow(dumped, jobs) {
       if (Math.floor(score / 4294967296) !== priority || priority === 0) lines.push(`${q}:${id} has priority ${priority} and score ${score}`);
     }
     for (const [id] of dumped[`${q}:waiting-children`]?.value ?? []) {
-      if (!dumped[`${q}:${id}:dependencies`]) lines.push(`${q}:${id} waits for children and has none`);
+      const children = dumped[`${q}:${id}:dependencies`]?.value ?? [];
+      if (!children.length) lines.push(`${q}:${id} waits for children and has none`);
+      for (const child of children) {
+        if (!jobs[child.slice('df:'.length)]?.hash) lines.push(`${q}:${id} waits for ${child}, which is gone`);
+      }
     }
   }
   return lines;
