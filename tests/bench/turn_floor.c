@@ -59,7 +59,7 @@ static double own_cpu_s(void)
 }
 
 /* A server of its own with the jobs; its socket. */
-static const char *prepare(struct bench *bench)
+static char *prepare(struct bench *bench)
 {
     redis_server_start(&bench->server, NULL);
     redis_server_do(

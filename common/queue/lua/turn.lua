@@ -46,16 +46,9 @@ local want, live, bytes_max, count = tonumber(ARGV[8]), tonumber(ARGV[9]), tonum
 local givebacks_max, alone = tonumber(ARGV[11]), ARGV[12] == '1'
 local limiter_max, limiter_ms, metrics_points = tonumber(ARGV[13]), ARGV[14], tonumber(ARGV[15])
 local now = tonumber(now_text)
---- include lib/kinds.lua
---- include lib/place.lua
+--- include lib/own.lua
 --- include lib/number.lua
 --- include lib/job.lua
---- include lib/parent.lua
---- include lib/dedup.lua
---- include lib/condemn.lua
---- include lib/scheduler.lua
---- include lib/giveback.lua
---- include lib/fence.lua
 
 -- ---- 1. Look. Nothing is written before all of it answered.
 
@@ -77,7 +70,7 @@ end
 
 read_settles()
 local turn_key, k_solo = private .. 'turn:' .. uuid, private .. 'solo'
-local found = redis.call('MGET', turn_key, fence_key(uuid))
+local found = redis.call('MGET', turn_key, private .. 'fence:' .. uuid) -- lib/fence.lua
 local noted, fenced = found[1], found[2] and true or false
 if noted then
     local last = string.match(noted, '^%d+/(%d+)$') or noted
@@ -122,260 +115,44 @@ end
 redis.call('DEL', turn_key)
 redis.call('SET', turn_key, call_text, 'EX', '3600')
 
---- include lib/keep.lua
+-- What most calls have no use for is made when it is first asked for: for Redis the making of a function costs half as much
+-- as a small command, and these would be eighty (docs/performance.md). Once it is made, the queue's lengths that were looked
+-- at may have changed.
+local make_rare
+local rare_made = nil
+
+local function rare()
+    rare_made = rare_made or make_rare()
+    return rare_made
+end
+
 --- include lib/fetch.lua
---- include lib/metrics.lua
 
 -- ---- 2. Settle.
 
 local codes, all_settled, ended = {}, true, false
 local added_completed, given_back = {}, {}
 local ended_completed, ended_failed = 0, 0
-local LIMIT_USED_UP = '9007199254740991' -- what stock clients write (4.4)
 
-local function leave_active(id, key)
-    local was_active = redis.call('LREM', k_active, '-1', id)
-    redis.call('DEL', key .. ':lock')
-    redis.call('SREM', k_stalled, id)
-    return was_active == 1
-end
-
--- Steps 8 to 12 of 5.1 for a job that has parents, children or a deduplication, or that failed.
-local function finish(job, target, field, value, keep)
-    local id, key, failed = job.id, job.key, field == 'failedReason'
-    ended = true
-    if failed then
-        ended_failed = ended_failed + 1
-    else
-        ended_completed = ended_completed + 1
-    end
-    if job.plan then
-        dedup_end(job.plan, id)
-    end
-    if job.parent then
-        if failed then
-            parent_child_failed(job.parent, key, value)
-        else
-            parent_child_completed(job.parent, key, value)
-        end
-    end
-    if keep == '0' then
-        forget(key, job.parent)
-    else
-        redis.call('ZADD', target, now_text, id)
-        redis.call('HSET', key, 'atm', job.atm, field, value, 'finishedOn', now_text)
-        if failed then
-            redis.call('HDEL', key, 'defa')
-        end
-        if keep ~= '' then
-            note_rule(target, keep)
-        end
-    end
-    tell(own, failed and 'failed' or 'completed', 'jobId', id, field, value, 'prev', 'active')
-end
-
--- Where a trace of the producer came with the job, its context goes on into the attempt (12).
-local function trace_of(opts)
-    if type(opts) ~= 'string' or not string.find(opts, '"tm":', 1, true) then
-        return nil
-    end
-    local ok, read = pcall(cjson.decode, opts)
-    if ok and type(read) == 'table' and read.omc ~= true and type(read.tm) == 'string' then
-        return read.tm
-    end
-end
-
-local function note_attempt(job, reason, stacktrace)
-    local fields = { 'failedReason', reason, 'atm', job.atm }
-    if stacktrace ~= '' then
-        fields[5], fields[6] = 'stacktrace', stacktrace
-    end
-    local trace = trace_of(job.opts)
-    if trace then
-        fields[#fields + 1], fields[#fields + 2] = 'tm', trace
-    end
-    redis.call('HSET', job.key, unpack(fields))
-end
-
-local function condemn_ours(job, reason, stacktrace)
-    condemn(job.id, reason, stacktrace)
-    ended, ended_failed = true, ended_failed + 1
-    return reason
-end
-
--- By kind: what to do once the job has left `active`. `at` is the place of the kind's first argument.
-local WRITE = {
-    c = function(job, at)
-        finish(job, k_completed, 'returnvalue', ARGV[at + 1], ARGV[at])
-    end,
-    f = function(job, at)
-        local most = tonumber(ARGV[at + 3]) or 0
-        note_attempt(job, ARGV[at + 1], ARGV[at + 2])
-        finish(job, k_failed, 'failedReason', ARGV[at + 1], ARGV[at])
-        if tonumber(job.atm) >= most then
-            tell(own, 'retries-exhausted', 'jobId', job.id, 'attemptsMade', job.atm)
-        end
-    end,
-    r = function(job, at)
-        note_attempt(job, ARGV[at], ARGV[at + 1])
-        put_waiting(own, job.id, job.priority, job.lifo and job.priority == 0)
-        tell(own, 'waiting', 'jobId', job.id, 'prev', 'active')
-    end,
-    l = function(job, at)
-        note_attempt(job, ARGV[at], ARGV[at + 1])
-        redis.call('HSET', job.key, 'delay', ARGV[at + 2])
-        put_delayed(own, job.id, now + tonumber(ARGV[at + 2]))
-    end,
-    d = function(job, at)
-        redis.call('HSET', job.key, 'delay', ARGV[at])
-        put_delayed(own, job.id, now + tonumber(ARGV[at]))
-    end,
-    k = function(job)
-        redis.call('ZADD', k_waiting_children, now_text, job.id)
-        tell(own, 'waiting-children', 'jobId', job.id, 'prev', 'active')
-    end,
-    g = function(job)
-        if job.priority == 0 then
-            given_back[#given_back + 1] = job.id -- pushed together, so that the first fetched is next
-        else
-            put_waiting(own, job.id, job.priority, true)
-        end
-        tell(own, 'waiting', 'jobId', job.id, 'prev', 'active')
-    end,
-}
-WRITE.R = WRITE.r
-
-function WRITE.G(job, at)
-    local reason = count_death(job.key, ARGV[at], givebacks_max)
-    if reason then
-        condemn_ours(job, reason)
-    else
-        WRITE.g(job)
-    end
-end
-
-function WRITE.w(job, at)
-    WRITE.g(job)
-    if ARGV[at] ~= '0' then
-        redis.call('SET', k_limiter, LIMIT_USED_UP, 'PX', ARGV[at])
-        stopped_ms = tonumber(ARGV[at])
-    end
-end
-
--- How many children are pending, and how many failed in a way that forbids to go on; or nil, and what is wrong.
-local function count_children(key)
-    local pending, failed = redis.pcall('SCARD', key .. ':dependencies'), redis.pcall('ZCARD', key .. ':unsuccessful')
-    if type(pending) == 'table' then
-        return nil, key .. ':dependencies is not a set'
-    elseif type(failed) == 'table' then
-        return nil, key .. ':unsuccessful is not a sorted set'
-    end
-    return pending, failed
-end
-
--- By kind: the code that refuses it, looked at before the lock (5.1, 5.5); nil.
-local CHILDREN_CODE = {
-    c = function(pending, failed)
-        return pending > 0 and -4 or failed > 0 and -9 or nil
-    end,
-    k = function(pending, failed)
-        return failed > 0 and -9 or pending == 0 and 1 or nil
-    end,
-}
-
--- The code, or what is wrong with them.
-local function children_code(kind, key)
-    local pending, failed = count_children(key)
-    if not pending then
-        return nil, failed
-    end
-    return CHILDREN_CODE[kind](pending, failed)
-end
-
-local PLACED_BY_PRIORITY = { r = true, R = true, w = true, g = true, G = true }
-local IS_ATTEMPT = { f = true, r = true, R = true, l = true }
-
--- Reads what the job's end needs into `job`; returns what is wrong, or nil. Its key is a hash.
-local function read_job(job)
-    local found = redis.call('HMGET', job.key, 'atm', 'ats', 'priority', 'parentKey', 'parent', 'deid',
-        IS_ATTEMPT[job.kind] and 'opts' or 'deid')
-    local problem = whole_problem('atm', found[1]) or whole_problem('ats', found[2])
-        or (PLACED_BY_PRIORITY[job.kind] and whole_problem('priority', found[3]))
-    if problem then
-        return problem
-    end
-    job.atm, job.priority, job.opts = plus_one(found[1]), lenient(found[3]), found[7]
-    if job.kind ~= 'c' and job.kind ~= 'f' then
-        return nil
-    end
-    job.parent, problem = parent_of(found[4], found[5])
-    if problem or (job.parent and parent_problem(job.parent)) then
-        return problem or parent_problem(job.parent)
-    end
-    if found[6] then
-        job.plan, problem = dedup_plan(found[6])
-    end
-    return problem
-end
-
--- One job on its own: everything is checked, then it is written. Returns its code, or a text.
-local function settle_alone(at)
-    local job = { id = ids[at], key = keys[at], kind = kinds[at], lifo = kinds[at] == 'R' }
-    local kind, lock = redis.call('TYPE', job.key).ok, redis.pcall('GET', lock_keys[at])
-    local ours, problem, code = lock == tokens[at], nil, nil
-    if kind == 'none' then
-        if ours then
-            leave_active(job.id, job.key)
-        end
-        return -1
-    elseif kind ~= 'hash' then
-        problem = job.key .. ' holds a ' .. kind .. ', not a hash'
-    elseif CHILDREN_CODE[job.kind] then
-        code, problem = children_code(job.kind, job.key)
-    end
-    if code then
-        return code
-    elseif not lock then
-        return -2
-    elseif type(lock) == 'table' then -- nobody can own it: whoever has fetched it last may end it
-        problem = problem or lock_keys[at] .. ' is not a string'
-    elseif not ours then
-        return -6
-    end
-    if not problem and job.kind ~= 'x' then
-        problem = read_job(job)
-    end
-    if problem then
-        return condemn_ours(job, damaged(problem))
-    elseif job.kind == 'x' then
-        condemn_ours(job, ARGV[offsets[at] + 1], ARGV[offsets[at] + 2])
-        return 0
-    end
-    if not leave_active(job.id, job.key) then
-        return -3
-    end
-    if (job.kind == 'r' or job.kind == 'R') and not promoted then
-        promote()
-    end
-    WRITE[job.kind](job, offsets[at])
-    return 0
-end
-
-local function error_text(problem)
-    return type(problem) == 'table' and tostring(problem.err) or tostring(problem)
-end
-
-local function settle_protected(at)
-    local ok, code = pcall(settle_alone, at)
-    if not ok then
-        local reason = damaged(error_text(code))
-        pcall(condemn, ids[at], reason)
-        code = reason
-    end
-    codes[at] = code
-    if code ~= 0 then
-        all_settled = false
-    end
+function make_rare()
+    --- include lib/kinds.lua
+    --- include lib/place.lua
+    --- include lib/parent.lua
+    --- include lib/dedup.lua
+    --- include lib/condemn.lua
+    --- include lib/scheduler.lua
+    --- include lib/giveback.lua
+    --- include lib/keep.lua
+    --- include lib/promote.lua
+    --- include lib/limit.lua
+    --- include lib/solo.lua
+    --- include lib/metrics.lua
+    --- include lib/settle.lua
+    return {
+        settle = settle_protected, forget = forget, note_rule = note_rule, apply_rules = apply_rules,
+        promote = promote_due, quarantine = quarantine, claim_solo = claim_solo, use_claim = use_claim,
+        note_metrics = note_metrics, limit_room = limit_room, use_limit = use_limit, mark_all = mark_all, put_back = put_back,
+    }
 end
 
 -- An ordinary end: completed, no children, no parent, no deduplication, nothing damaged. `fields`
@@ -392,13 +169,13 @@ local ordinary_locks, ordinary_ids = {}, {}
 local function settle_ordinary(at, fields)
     local id, key, keep, value = ids[at], keys[at], ARGV[offsets[at]], ARGV[offsets[at] + 1]
     if keep == '0' then
-        forget(key)
+        rare().forget(key)
     else
         redis.call('HSET', key, 'atm', plus_one(fields[1]), 'returnvalue', value, 'finishedOn', now_text)
         local size = #added_completed
         added_completed[size + 1], added_completed[size + 2] = now_text, id
         if keep ~= '' then
-            note_rule(k_completed, keep)
+            rare().note_rule(k_completed, keep)
         end
     end
     redis.pcall('XADD', k_events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
@@ -456,7 +233,7 @@ local function settle_batch()
     end
     for i = 1, count do
         if not ordinary[i] then
-            settle_protected(i)
+            rare().settle(i)
         elseif tail or redis.call('LREM', k_active, '-1', ids[i]) == 1 then
             settle_ordinary(i, fields[i])
         else
@@ -469,15 +246,19 @@ local function settle_batch()
         redis.call('DEL', unpack(ordinary_locks))
         redis.call('SREM', k_stalled, unpack(ordinary_ids))
     end
-    in_pieces('ZADD', k_completed, added_completed)
-    for i = #given_back, 1, -1 do
-        put_waiting(own, given_back[i], 0, true)
+    if #added_completed > 0 then
+        redis.call('ZADD', k_completed, unpack(added_completed))
+    end
+    if #given_back > 0 then
+        rare_made.put_back(given_back)
     end
 end
 
 if count > 0 then
     settle_batch()
-    apply_rules()
+    if rare_made then
+        rare_made.apply_rules()
+    end
 end
 
 -- ---- 3. Fetch.
@@ -491,14 +272,14 @@ if want > 0 then
         redis.call('DEL', k_pc)
     end
 else
-    waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
+    look_again()
 end
 
 -- ---- 4. Tell the others, and answer.
 
 local active = redis.call('LLEN', k_active)
 local maxed = own.concurrency ~= nil and active >= own.concurrency
-if count > 0 or head[2] then
+if rare_made then
     head = redis.call('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
 end
 local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'
@@ -508,20 +289,20 @@ local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'
 local left = waiting + prioritized > 0
 if left and (#taken > 0 or own.work or ghosts + quarantined > 0 or (own.concurrency and ended)) and not own.paused
     and (not maxed or #taken > 0) then
-    mark_work(own)
+    redis.call('ZADD', k_marker, '0', '0')
     own.marked = true
 end
-own.work = false
-if own.marked and not own.due_always then
-    own.due = false -- who wakes by the other marker sees the due time
-end
-for _, queue in pairs(queues) do
-    mark(queue)
+if rare_made then
+    own.work = false
+    if own.marked and not own.due_always then
+        own.due = false -- who wakes by the other marker sees the due time
+    end
+    rare_made.mark_all()
 end
 
 if ended and #taken == 0 and waiting == 0 and prioritized == 0 and active == 0
     and (want == 0 or (limited == 0 and not own.paused and not maxed and not head[2])) then
-    tell(own, 'drained')
+    redis.pcall('XADD', k_events, '*', 'event', 'drained')
 end
 if count > 0 or #taken > 0 then
     local events_max = tonumber(settings[5] or nil)
@@ -533,10 +314,10 @@ end
 
 if metrics_points > 0 then
     if ended_completed > 0 then
-        note_metrics('completed', ended_completed, metrics_points)
+        rare().note_metrics('completed', ended_completed, metrics_points)
     end
     if ended_failed + quarantined > 0 then
-        note_metrics('failed', ended_failed + quarantined, metrics_points)
+        rare().note_metrics('failed', ended_failed + quarantined, metrics_points)
     end
 end
 
