@@ -143,7 +143,7 @@ static size_t number_arg(int argc, char **argv, int at, size_t fallback)
 int main(int argc, char **argv)
 {
     static struct bench bench;
-    struct config_redis endpoint = { .connect_timeout_ms = 5000, .command_timeout_ms = 5000 };
+    struct config_redis endpoint = { .connect_timeout_ms = 60000, .command_timeout_ms = 60000 };
     struct redis_options options = {
         .endpoint = &endpoint, .scripts = queue_scripts, .on_state = on_state, .arg = &bench
     };
