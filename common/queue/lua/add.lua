@@ -16,7 +16,7 @@
 local FIELDS = 8
 local SLOTS = 4096          -- scores of one millisecond in `delayed`
 local PRIORITY = 4294967296 -- scores of one priority in `prioritized`
-local NODE = 100            -- entries of a stream that go together: less than that over its length XTRIM leaves alone
+local EVENTS_SLACK = 100    -- as much as a stream goes over its length anyway, for XTRIM ~ takes whole nodes
 
 local count = tonumber(ARGV[3])
 local places = {} -- which are used
@@ -161,7 +161,7 @@ if #to_delayed > 0 then
     local head = redis.call('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
     redis.call('ZADD', k_marker, string.format('%.17g', tonumber(head[2]) / SLOTS), '1')
 end
-if events + 2 * count >= events_max + NODE then
+if events + 2 * count > events_max + math.min(events_max, EVENTS_SLACK) then
     redis.call('XTRIM', k_events, 'MAXLEN', '~', string.format('%.0f', events_max))
 end
 return result

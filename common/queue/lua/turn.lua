@@ -93,9 +93,7 @@ local waiting, in_order = look('LLEN', k_wait), look('LRANGE', k_active, -math.m
 local prioritized, head = look('ZCARD', k_prioritized), look('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
 look('ZCARD', k_completed)
 look('ZCARD', k_failed)
-look('ZCARD', k_marker)
-look('SCARD', k_stalled)
-look('XLEN', k_events)
+local marked, stalled, events = look('ZSCORE', k_marker, '0'), look('SCARD', k_stalled), look('XLEN', k_events)
 if uses_children then
     look('ZCARD', k_waiting_children)
 end
@@ -244,7 +242,9 @@ local function settle_batch()
     end
     if #ordinary_ids > 0 then
         redis.call('DEL', unpack(ordinary_locks))
-        redis.call('SREM', k_stalled, unpack(ordinary_ids))
+        if stalled > 0 then
+            redis.call('SREM', k_stalled, unpack(ordinary_ids))
+        end
     end
     if #added_completed > 0 then
         redis.call('ZADD', k_completed, unpack(added_completed))
@@ -277,6 +277,8 @@ end
 
 -- ---- 4. Tell the others, and answer.
 
+local EVENTS_SLACK = 100 -- as much as a stream goes over its length anyway, for XTRIM ~ takes whole nodes
+
 local active = redis.call('LLEN', k_active)
 local maxed = own.concurrency ~= nil and active >= own.concurrency
 if rare_made then
@@ -289,7 +291,9 @@ local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'
 local left = waiting + prioritized > 0
 if left and (#taken > 0 or own.work or ghosts + quarantined > 0 or (own.concurrency and ended)) and not own.paused
     and (not maxed or #taken > 0) then
-    redis.call('ZADD', k_marker, '0', '0')
+    if tonumber(marked or nil) ~= 0 then
+        redis.call('ZADD', k_marker, '0', '0')
+    end
     own.marked = true
 end
 if rare_made then
@@ -309,7 +313,10 @@ if count > 0 or #taken > 0 then
     if not settings[5] then
         redis.call('HSET', k_meta, 'opts.maxLenEvents', '10000')
     end
-    redis.call('XTRIM', k_events, 'MAXLEN', '~', whole(math.max(events_max or 10000, 0)))
+    events_max = math.max(events_max or 10000, 0)
+    if rare_made or events + count + #taken > events_max + math.min(events_max, EVENTS_SLACK) then
+        redis.call('XTRIM', k_events, 'MAXLEN', '~', whole(events_max))
+    end
 end
 
 if metrics_points > 0 then
