@@ -66,6 +66,14 @@ const struct log_event log_events_jobs[] = {
               "as failed, one that a stop interrupted goes back.",
       .remedy = "Let the program end at SIGTERM (or at the protocol's job.cancel), or raise "
                 "kill_grace when it needs longer." },
+    { .name = "job.moved",
+      .id = "3c2c026d822544ff8ce8f7d893fb9a55",
+      .subject = "A handler has chosen where its job goes",
+      .what = "The program that ran job @JOB_ID@ of queue @QUEUE@ did not end it, but wants to go "
+              "on later: `to` says whether the job is delayed, waits as the next one to run, or "
+              "waits for its children. With `wait`, after_ms is the rest that it asked for the "
+              "whole queue. No attempt is used. The line is there because log_jobs is `all` for "
+              "the queue." },
     { .name = "job.put_back",
       .id = "3f4d40c76c152d6e923219646a902b43",
       .subject = "A job was put back without an attempt",
@@ -203,6 +211,15 @@ const struct log_event log_events_jobs[] = {
       .subject = "A question to Redis was not sent",
       .what = "The worker of queue @QUEUE@ wanted to ask what became of a lost call, and could "
               "not send. It asks again." },
+    { .name = "queue.concurrency_applied",
+      .id = "7c850e7eaa5b40b6b46f0ecbb3b76873",
+      .subject = "The concurrency of a queue was changed in Redis",
+      .what =
+          "The worker of queue @QUEUE@ has written cluster_concurrency to Redis, where it holds "
+          "for all workers of the queue, or has taken back what was written for it before "
+          "(concurrency 0).",
+      .remedy = "Nothing, when the configuration was changed. When it repeats, several hosts or "
+                "people disagree about the number: give it once, in all configurations alike." },
     { .name = "run.changed",
       .id = "cd8b69890d23aae9fab68e97ed1fee13",
       .subject = "A job changed its state in the worker",

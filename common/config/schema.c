@@ -617,7 +617,9 @@ const struct schema_row schema_rows[] = {
       .help =
           "Program and arguments, run once a job without a shell: payload on standard input, "
           "result from standard output. Exit code 0 completes the job, 64-68, 77 and 78 fail it "
-          "for good, all others fail the attempt." },
+          "for good, all others fail the attempt. No exit code puts a job elsewhere (to a time, to "
+          "its children) or lets the queue rest: programs give codes meanings of their own, and a "
+          "job that comes back without an attempt may do so for ever. A `process` program can." },
     { .sections = HANDLER_OPTION,
       .path = "handler.process",
       .type = SCHEMA_PROGRAM,

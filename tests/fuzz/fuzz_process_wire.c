@@ -35,9 +35,11 @@ static void check_hello(const struct wire_message *message)
 {
     struct buf why = BUF_INIT(1024);
     struct json_value name;
+    unsigned int protocol = 0;
 
-    if (wire_read_hello(message, &name, &why) && name.kind == JSON_KIND_STRING)
+    if (wire_read_hello(message, &name, &protocol, &why) && name.kind == JSON_KIND_STRING)
         check_text(&name);
+    assert(protocol <= WIRE_PROTOCOL);
     buf_done(&why);
 }
 

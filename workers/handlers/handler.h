@@ -23,8 +23,13 @@ enum handler_outcome_kind {
     HANDLER_PUT_BACK,  /* not run, or not to be counted (no program could be started, a limit of a
                           service): back after retry_after_ms (< 0: 1 s) without an attempt; reason
                         */
-    HANDLER_DIED_IN_COMPANY, /* the program died with several jobs in it and nobody knows whose
-                                fault it was; reason: how. Given back, counted (poison rule). */
+    /* It ran, and wants to go on later; no attempt is used. */
+    HANDLER_DELAYED, /* at retry_at_ms, else after retry_after_ms (< 0: 1 s) */
+    HANDLER_WAITING, /* next to run */
+    HANDLER_LIMITED, /* next to run, once the queue has rested for retry_after_ms (< 1: 1 s) */
+    HANDLER_WAITING_CHILDREN, /* when its children have ended; at once when none is pending */
+    HANDLER_DIED_IN_COMPANY,  /* the program died with several jobs in it and nobody knows whose
+                                 fault it was; reason: how. Given back, counted (poison rule). */
     HANDLER_INNOCENT, /* the program was ended because of another job in it: given back, not counted
                        */
 };
@@ -35,6 +40,7 @@ struct handler_outcome {
     struct bytes reason; /* text, UTF-8 made valid */
     struct bytes stack;  /* one stack trace entry; absent: the engine writes "<Kind>: <reason>" */
     int64_t retry_after_ms; /* -1: by backoff */
+    uint64_t retry_at_ms;   /* of HANDLER_DELAYED: wall time; 0: by retry_after_ms */
 };
 
 /* What a run is given. All borrowed until its outcome. */

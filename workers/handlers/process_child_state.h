@@ -22,6 +22,7 @@ struct child {
     uint64_t term_at_ms, kill_at_ms; /* ending: the next signals; 0: none to come */
     const char *closed;              /* the pipe that it closed; the cause once it is signalled */
     bool was_ready, was_given;       /* it shook hands; it got a job */
+    unsigned int protocol;           /* that it speaks, once it has shaken hands */
     bool asked;                      /* its end is wanted: no failure */
     bool killed_for_one;             /* SIGKILL because of one of its jobs */
     bool shuts_down;                 /* its input is closed when all is written */

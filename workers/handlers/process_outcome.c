@@ -60,22 +60,35 @@ static void judge_silent(uint64_t silent_ms, struct process_verdict *verdict)
     (void)buf_printf(&verdict->reason, "silent for %s", units_print_duration(silent_ms, text));
 }
 
-static enum handler_outcome_kind kind_of_code(int64_t code)
+/* In an older protocol the codes of a later one mean nothing. */
+static enum handler_outcome_kind kind_of_code(int64_t code, unsigned int protocol)
 {
+    if (protocol < WIRE_MOVES_FROM && code <= WIRE_CODE_DELAY && code >= WIRE_CODE_LIMITED)
+        return HANDLER_FAILED;
     switch (code) {
     case WIRE_CODE_PERMANENT:
         return HANDLER_FAILED_FINAL;
     case WIRE_CODE_NOT_NOW:
         return HANDLER_PUT_BACK;
+    case WIRE_CODE_DELAY:
+        return HANDLER_DELAYED;
+    case WIRE_CODE_WAIT:
+        return HANDLER_WAITING;
+    case WIRE_CODE_WAIT_CHILDREN:
+        return HANDLER_WAITING_CHILDREN;
+    case WIRE_CODE_LIMITED:
+        return HANDLER_LIMITED;
     default: /* WIRE_CODE_CANCELLED too: nobody had asked for it */
         return HANDLER_FAILED;
     }
 }
 
-static void judge_error(const struct wire_message *message, struct process_verdict *verdict)
+static void judge_error(const struct wire_message *message, unsigned int protocol,
+                        struct process_verdict *verdict)
 {
-    verdict->outcome.kind = kind_of_code(message->code);
+    verdict->outcome.kind = kind_of_code(message->code, protocol);
     verdict->outcome.retry_after_ms = message->retry_after_ms;
+    verdict->outcome.retry_at_ms = message->retry_at_ms;
     append_cut(&verdict->reason, &message->value);
     append_cut(&verdict->stack, &message->stack);
     if (verdict->reason.len > 0)
@@ -84,8 +97,8 @@ static void judge_error(const struct wire_message *message, struct process_verdi
                      (long long)message->code);
 }
 
-void process_judge_answer(const struct wire_message *message, bool cancelled, uint64_t silent_ms,
-                          struct process_verdict *verdict)
+void process_judge_answer(const struct wire_message *message, unsigned int protocol, bool cancelled,
+                          uint64_t silent_ms, struct process_verdict *verdict)
 {
     begin(verdict, HANDLER_COMPLETED);
     if (message->kind == WIRE_RESULT)
@@ -95,7 +108,7 @@ void process_judge_answer(const struct wire_message *message, bool cancelled, ui
     else if (silent_ms > 0)
         judge_silent(silent_ms, verdict);
     else
-        judge_error(message, verdict);
+        judge_error(message, protocol, verdict);
     finish(verdict);
 }
 

@@ -11,11 +11,12 @@ struct process_verdict {
     struct buf reason, stack;
 };
 
-/* `message` is WIRE_RESULT or WIRE_ERROR; the outcome may point into it. `cancelled`: the engine
+/* `message` is WIRE_RESULT or WIRE_ERROR of a program that speaks `protocol`; the outcome may point
+ * into it. `cancelled`: the engine
  * had asked for the job's end. `silent_ms`: it had been asked to end because it did not report for
  * so long; else 0. */
-void process_judge_answer(const struct wire_message *message, bool cancelled, uint64_t silent_ms,
-                          struct process_verdict *verdict);
+void process_judge_answer(const struct wire_message *message, unsigned int protocol, bool cancelled,
+                          uint64_t silent_ms, struct process_verdict *verdict);
 
 /* Its answer was longer than the limit. */
 void process_judge_too_long(uint64_t max_output_bytes, struct process_verdict *verdict);

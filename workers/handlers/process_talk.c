@@ -121,7 +121,7 @@ static void on_hello(struct child *child, const struct wire_message *message)
         program_log_dropped(&child->log, "an answer to a request that was never sent");
         return;
     }
-    if (!wire_read_hello(message, &name, &why)) {
+    if (!wire_read_hello(message, &name, &child->protocol, &why)) {
         child_end_at_once(child, buf_text(&why));
         buf_done(&why);
         return;
@@ -152,7 +152,8 @@ static void on_answer(struct child *child, const struct wire_message *message)
 
     if (!run)
         return;
-    process_judge_answer(message, run->cancelled, jobs_silent_ms(child, run), &verdict);
+    process_judge_answer(message, child->protocol, run->cancelled, jobs_silent_ms(child, run),
+                         &verdict);
     jobs_finish(child, run, &verdict);
 }
 

@@ -247,7 +247,9 @@ static void read_error(const struct json_value *error, struct wire_message *out)
 {
     struct json_value code = find_member(error, "code"), data = find_member(error, "data");
     struct json_value after = find_member(&data, "retry_after_ms");
+    struct json_value at = find_member(&data, "retry_at_ms");
     double number = read_number(&code, WIRE_CODE_RETRY), after_ms = read_number(&after, -1);
+    double at_ms = read_number(&at, 0);
 
     out->kind = WIRE_ERROR;
     out->value = find_member(error, "message");
@@ -255,6 +257,8 @@ static void read_error(const struct json_value *error, struct wire_message *out)
     out->code = number >= -1e9 && number <= 1e9 ? (int64_t)number : WIRE_CODE_RETRY;
     if (after_ms >= 0 && after_ms <= (double)WIRE_ID_MAX)
         out->retry_after_ms = (int64_t)after_ms;
+    if (at_ms > 0 && at_ms <= (double)WIRE_ID_MAX)
+        out->retry_at_ms = (uint64_t)at_ms;
     if (!is_kind(&out->value, JSON_KIND_STRING))
         out->value.text = NULL;
     if (!is_kind(&out->stack, JSON_KIND_STRING))
@@ -459,9 +463,10 @@ enum wire_beginning wire_look_at_beginning(const char *bytes, size_t len, uint64
 }
 
 bool wire_read_hello(const struct wire_message *answer, struct json_value *out_name,
-                     struct buf *out_why)
+                     unsigned int *out_protocol, struct buf *out_why)
 {
     struct json_value protocol = { 0 };
+    double number;
 
     *out_name = (struct json_value){ .kind = JSON_KIND_NULL };
     if (answer->kind == WIRE_ERROR) {
@@ -471,19 +476,23 @@ bool wire_read_hello(const struct wire_message *answer, struct json_value *out_n
         return false;
     }
     protocol = find_member(&answer->value, "protocol");
-    if (read_number(&protocol, 0) == WIRE_PROTOCOL) {
+    number = read_number(&protocol, 0);
+    if (number >= WIRE_PROTOCOL_MIN && number <= WIRE_PROTOCOL &&
+        number == (double)(unsigned int)number) {
         struct json_value name = find_member(&answer->value, "name");
 
+        *out_protocol = (unsigned int)number;
         if (is_kind(&name, JSON_KIND_STRING))
             *out_name = name;
         return true;
     }
     if (is_kind(&protocol, JSON_KIND_NUMBER) && protocol.len <= 20)
-        (void)buf_printf(out_why, "speaks protocol %.*s; this drover speaks %d", (int)protocol.len,
-                         protocol.text, WIRE_PROTOCOL);
+        (void)buf_printf(out_why, "speaks protocol %.*s; this drover speaks %d to %d",
+                         (int)protocol.len, protocol.text, WIRE_PROTOCOL_MIN, WIRE_PROTOCOL);
     else
-        (void)buf_printf(out_why, "does not say which protocol it speaks; this drover speaks %d",
-                         WIRE_PROTOCOL);
+        (void)buf_printf(out_why,
+                         "does not say which protocol it speaks; this drover speaks %d to %d",
+                         WIRE_PROTOCOL_MIN, WIRE_PROTOCOL);
     return false;
 }
 

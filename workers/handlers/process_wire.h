@@ -8,7 +8,9 @@
 #include "common/queue/json_walk.h"
 #include "workers/handlers/handler.h"
 
-#define WIRE_PROTOCOL      1 /* what `initialize` offers and a program must answer */
+#define WIRE_PROTOCOL      2 /* what `initialize` offers; a program answers it or an older one */
+#define WIRE_PROTOCOL_MIN  1
+#define WIRE_MOVES_FROM    2 /* the protocol in which a program may ask for a place */
 #define WIRE_INITIALIZE_ID 0 /* the request ids of jobs begin above it */
 #define WIRE_ID_MAX        9007199254740991U /* 2^53 - 1: any JSON library keeps it */
 
@@ -55,6 +57,10 @@ enum wire_code {
     WIRE_CODE_PERMANENT = -32002,
     WIRE_CODE_NOT_NOW = -32003,
     WIRE_CODE_CANCELLED = -32004,
+    WIRE_CODE_DELAY = -32005, /* from WIRE_MOVES_FROM on, likewise: */
+    WIRE_CODE_WAIT = -32006,
+    WIRE_CODE_WAIT_CHILDREN = -32007,
+    WIRE_CODE_LIMITED = -32008,
 };
 
 /* All values point into the line; text NULL when absent. */
@@ -67,6 +73,7 @@ struct wire_message {
     struct json_value stack; /* of an error: a string */
     int64_t code;            /* of an error */
     int64_t retry_after_ms;  /* of an error; -1 when absent or no sensible number */
+    uint64_t retry_at_ms;    /* of an error: ms since the epoch; 0 likewise */
     enum log_level level;    /* of WIRE_SAID */
 };
 
@@ -83,9 +90,9 @@ enum wire_beginning wire_look_at_beginning(const char *bytes, size_t len, uint64
 
 /* The answer (WIRE_RESULT or WIRE_ERROR) to initialize. False when it is not one for this protocol:
  * what it says instead is appended to `out_why`. `out_name` is the program's own name, of kind NULL
- * when it gave none. */
+ * when it gave none; `out_protocol` what it speaks, WIRE_PROTOCOL_MIN … WIRE_PROTOCOL. */
 bool wire_read_hello(const struct wire_message *answer, struct json_value *out_name,
-                     struct buf *out_why);
+                     unsigned int *out_protocol, struct buf *out_why);
 
 /* Appends what a JSON string means, as UTF-8; halves of surrogate pairs become U+FFFD. 0, or
  * -ENOBUFS when out->failed (also before the call): it may be cut. */

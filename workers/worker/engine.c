@@ -10,6 +10,7 @@
 #include "workers/worker/job_log.h"
 #include "workers/worker/stop_budget.h"
 
+#define CONCURRENCY_RETRY_MS    1000
 /* After Redis was away: longer than any process takes to come back and to set its locks again. */
 #define STALLED_AFTER_RETURN_MS (2 * REDIS_RETRY_MAX_MS)
 
@@ -166,8 +167,9 @@ void engine_note_settled(const struct run *run)
     tally->completed += kind == SETTLE_COMPLETE;
     tally->failed += kind == SETTLE_FAIL;
     tally->retried += kind == SETTLE_RETRY || kind == SETTLE_RETRY_LATER;
-    tally->given_back +=
-        kind == SETTLE_DELAY || kind == SETTLE_GIVE_BACK || kind == SETTLE_GIVE_BACK_COUNTED;
+    tally->given_back += kind == SETTLE_DELAY || kind == SETTLE_WAIT ||
+                         kind == SETTLE_WAIT_CHILDREN || kind == SETTLE_GIVE_BACK ||
+                         kind == SETTLE_GIVE_BACK_COUNTED;
     job_log_settled(run);
 }
 
@@ -271,6 +273,44 @@ static void step_stalled(struct engine *engine, uint64_t now_ms)
                             on_stalled_checked, engine, &err) == 0;
 }
 
+/* ---- the concurrency of the queue */
+
+static void on_concurrency_applied(struct queue *queue, const struct call_result *call,
+                                   int64_t value, void *arg)
+{
+    struct engine *engine = arg;
+    struct concurrency *concurrency = &engine->concurrency;
+
+    (void)queue;
+    concurrency->asking = false;
+    concurrency->applied = call->outcome == REDIS_REPLY;
+    if (!concurrency->applied)
+        concurrency->retry_ms = clock_now_ms() + CONCURRENCY_RETRY_MS;
+    engine_touch(engine);
+    if (concurrency->applied && value > 0)
+        log_info("queue.concurrency_applied",
+                 LOG_UINT("concurrency", engine->config->cluster_concurrency),
+                 LOG_STR("why", engine->config->cluster_concurrency > 0
+                                    ? "Redis said something else than cluster_concurrency"
+                                    : "cluster_concurrency is gone from the configuration"));
+}
+
+/* Before the first fetch of a connection, which then obeys it. */
+static void step_concurrency(struct engine *engine, uint64_t now_ms)
+{
+    struct concurrency *concurrency = &engine->concurrency;
+    struct error err;
+
+    if (engine->phase != ENGINE_SERVING || !engine->redis_ready || concurrency->applied ||
+        concurrency->asking || now_ms < concurrency->retry_ms)
+        return;
+    concurrency->asking =
+        queue_apply_concurrency(engine->queue, engine->config->cluster_concurrency,
+                                on_concurrency_applied, engine, &err) == 0;
+    if (!concurrency->asking)
+        concurrency->retry_ms = now_ms + CONCURRENCY_RETRY_MS;
+}
+
 /* ---- the step */
 
 size_t engine_free_slots(const struct engine *engine, size_t carried)
@@ -302,6 +342,9 @@ static void arm_timer(struct engine *engine, uint64_t now_ms)
         at_ms = engine_earlier(at_ms, engine->turns.hold_until_ms);
     if (engine->phase == ENGINE_SERVING && engine->redis_ready && !engine->stalled.checking)
         at_ms = engine_earlier(at_ms, engine->stalled.next_ms);
+    if (engine->phase == ENGINE_SERVING && engine->redis_ready && !engine->concurrency.applied &&
+        !engine->concurrency.asking)
+        at_ms = engine_earlier(at_ms, engine->concurrency.retry_ms);
     if (engine->phase == ENGINE_DRAINING)
         at_ms = engine_earlier(at_ms, engine->drain_until_ms);
     if (engine->phase == ENGINE_STOPPING) /* the second time is when stop_is_over looks early */
@@ -329,6 +372,7 @@ void engine_step(struct engine *engine)
     locks_step(engine, now_ms);
     replicas_step(engine);
     resolve_step(engine, now_ms);
+    step_concurrency(engine, now_ms);
     turns_step(engine, now_ms);
     waiting_step(engine, now_ms);
     step_stalled(engine, now_ms);
@@ -367,7 +411,8 @@ void engine_set_redis(struct engine *engine, bool ready)
     engine->redis_was_away |= engine->redis_ready && !ready;
     engine->redis_ready = ready;
     if (ready) {
-        engine->locks.next_beat_ms = 0; /* prove all locks first */
+        engine->locks.next_beat_ms = 0;      /* prove all locks first */
+        engine->concurrency.applied = false; /* it may be another server, or an emptied one */
         wait_for_siblings(engine);
     }
     engine_touch(engine);
@@ -423,6 +468,9 @@ static void init_fetcher(struct engine *engine)
     fetcher->worker_name = options->worker_name;
     fetcher->lock_ms = options->config->lock_ms;
     fetcher->max_givebacks = options->config->max_givebacks;
+    fetcher->limiter =
+        (struct limiter){ options->config->limiter_max, options->config->limiter_ms };
+    fetcher->metrics_points = options->config->metrics_points;
     if (!options->identity)
         return;
     engine->identity = *options->identity;

@@ -72,7 +72,8 @@ struct waiting {
     bool marker_held;       /* a marker was popped and no fetch was sent since */
     bool stopped;           /* on_stop_waiting was called */
     uint64_t next_due_ms;   /* wall time of the next delayed job; 0 unknown */
-    uint64_t limited_ms;    /* no fetch before */
+    uint64_t limited_ms;    /* no fetch before: the last one said so, */
+    uint64_t rest_ms;       /* or a handler has asked for it */
     uint64_t poll_ms;       /* fetch then although nobody told of work; 0 never */
     uint64_t retry_ms;      /* no wait before */
     size_t returning;       /* markers being put back */
@@ -128,6 +129,12 @@ struct stalled {
     bool checking;
 };
 
+/* The queue's concurrency in Redis is made what the configuration says, on each new connection. */
+struct concurrency {
+    bool applied, asking;
+    uint64_t retry_ms; /* not before */
+};
+
 struct engine {
     struct engine_options options;
     size_t allowed; /* jobs that may run now, <= options.slots */
@@ -149,6 +156,7 @@ struct engine {
     struct replicas replicas;
     struct resolve resolve;
     struct stalled stalled;
+    struct concurrency concurrency;
     struct put_backs put_backs;
     struct tally tally;
     uint64_t next_deadline_ms; /* no run has an earlier one; 0 none has any */
@@ -189,6 +197,9 @@ void engine_finish(struct run *run, const struct handler_outcome *outcome);
  * SETTLE_GIVE_BACK_COUNTED, else NULL. */
 void engine_put_back(struct run *run, enum settle_kind kind, uint64_t delay_ms,
                      const struct bytes *reason);
+/* It was to wait for children and has none that are pending: what it waits for is there, so it runs
+ * again. */
+void engine_repeat_without_children(struct run *run);
 /* The result is not ours to write: forget the job, count it as lost. */
 void engine_drop(struct run *run);
 /* Asks a running handler to end; the hard rung follows after grace_ms. */
@@ -215,6 +226,8 @@ bool waiting_may_fetch(const struct engine *engine, uint64_t now_ms);
 bool waiting_wants_fetch(const struct engine *engine, uint64_t now_ms);
 void waiting_note_fetch(struct engine *engine);
 void waiting_note_state(struct engine *engine, const struct fetch_state *state, size_t fetched);
+/* A handler wanted the queue to rest, and Redis knows. */
+void waiting_rest(struct engine *engine, uint64_t rest_ms);
 void waiting_step(struct engine *engine, uint64_t now_ms);
 uint64_t waiting_next_ms(const struct engine *engine, uint64_t now_ms);
 

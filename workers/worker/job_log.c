@@ -116,9 +116,27 @@ void job_log_settled(const struct run *run)
     case SETTLE_GIVE_BACK_COUNTED:
         log_given_back(run);
         break;
-    case SETTLE_DELAY: /* put_backs.c says it, with the reason */
+    case SETTLE_DELAY: /* put_backs.c says it, with the reason, or job_log_moved did */
+    case SETTLE_WAIT:
+    case SETTLE_WAIT_CHILDREN:
         break;
     }
+}
+
+void job_log_moved(const struct run *run)
+{
+    enum settle_kind kind = run->settle.kind;
+    char at[CLOCK_TEXT_BYTES] = "";
+
+    if (!is_asked(run, CONFIG_LOG_JOBS_ALL))
+        return;
+    if (run->settle.due_at_ms > 0)
+        (void)clock_print_wall(run->settle.due_at_ms, at);
+    log_unlimited(LOG_LEVEL_INFO, "job.moved", LOG_JOB(run),
+                  LOG_STR("to", kind == SETTLE_DELAY  ? "delayed"
+                                : kind == SETTLE_WAIT ? "wait"
+                                                      : "waiting-children"),
+                  LOG_UINT("after_ms", run->settle.delay_ms), LOG_STR("at", at));
 }
 
 bool job_log_put_back(const struct run *run, const char *why, const char *detail)

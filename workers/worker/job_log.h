@@ -9,6 +9,8 @@
 /* Its handler is about to be started. */
 void job_log_started(const struct run *run);
 /* Redis has taken what became of it; run->settle still says what. */
+/* Its handler has chosen its place: run->settle says which. */
+void job_log_moved(const struct run *run);
 void job_log_settled(const struct run *run);
 /* It was put back without an attempt; only `all` asks for each. True when it was logged. */
 bool job_log_put_back(const struct run *run, const char *why, const char *detail);

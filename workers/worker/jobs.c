@@ -15,6 +15,8 @@
 #define UNKNOWN_LEAST_MS  1000
 #define PUT_BACK_MS       1000 /* when the handler does not say */
 #define PUT_BACK_LEAST_MS 100
+#define MOVE_MS           1000 /* likewise, of a delay or a rest */
+#define CHILDLESS_STARTS  10   /* starts without an attempt until it takes a breath */
 
 void engine_drop(struct run *run)
 {
@@ -118,6 +120,34 @@ static void put_back_by_handler(struct run *run, const struct handler_outcome *o
                     NULL);
 }
 
+/* The handler has chosen where its job goes; that is no failure, and no news. */
+static void move_by_handler(struct run *run, const struct handler_outcome *outcome)
+{
+    int64_t after_ms = outcome->retry_after_ms;
+    uint64_t delay_ms = after_ms < 0 ? MOVE_MS : (uint64_t)after_ms;
+
+    run->settle = (struct settle){ .kind = SETTLE_WAIT, .job = run->job };
+    if (outcome->kind == HANDLER_DELAYED) {
+        run->settle.kind = SETTLE_DELAY;
+        run->settle.delay_ms = delay_ms;
+        run->settle.due_at_ms = outcome->retry_at_ms;
+    } else if (outcome->kind == HANDLER_LIMITED) {
+        run->settle.delay_ms = delay_ms > 0 ? delay_ms : MOVE_MS;
+    } else if (outcome->kind == HANDLER_WAITING_CHILDREN) {
+        run->settle.kind = SETTLE_WAIT_CHILDREN;
+    }
+    job_log_moved(run);
+    set_finished(run);
+}
+
+void engine_repeat_without_children(struct run *run)
+{
+    const struct job *job = run->job;
+    bool often = job->attempts_started > job->attempts_made + CHILDLESS_STARTS;
+
+    engine_put_back(run, often ? SETTLE_DELAY : SETTLE_WAIT, often ? PUT_BACK_MS : 0, NULL);
+}
+
 /* Ended because we had asked, or so it says. */
 static void finish_cancelled(struct run *run)
 {
@@ -144,6 +174,12 @@ static void take_outcome(struct run *run, const struct handler_outcome *outcome)
         break;
     case HANDLER_PUT_BACK:
         put_back_by_handler(run, outcome);
+        break;
+    case HANDLER_DELAYED:
+    case HANDLER_WAITING:
+    case HANDLER_LIMITED:
+    case HANDLER_WAITING_CHILDREN:
+        move_by_handler(run, outcome);
         break;
     case HANDLER_DIED_IN_COMPANY:
         engine_put_back(run, SETTLE_GIVE_BACK_COUNTED, 0, &outcome->reason);
@@ -295,6 +331,14 @@ static void put_back_unknown(struct run *run, const char *why)
                     NULL);
 }
 
+/* Wire format 6: started, not attempted, whatever brought it back. */
+static bool is_started_too_often(const struct run *run)
+{
+    uint64_t most = run->engine->config->max_started;
+
+    return most > 0 && run->job->attempts_started > most;
+}
+
 static void fail_unknown(struct run *run)
 {
     char reason[160];
@@ -327,6 +371,8 @@ static void decide_start(struct run *run)
         put_back_unknown(run, "belongs to a job scheduler, which drover does not continue yet");
     else if (job->deferred_failure.len > 0) /* stock workers take an empty text for none */
         fail_deferred(run);
+    else if (is_started_too_often(run)) /* BullMQ's words */
+        fail_unstarted(run, HANDLER_FAILED_FINAL, "job started more than allowable limit");
     else if (job->options_error)
         fail_unstarted(run, HANDLER_FAILED_FINAL, job->options_error);
     else if (binding->kind)

@@ -116,12 +116,17 @@ static void take_result(struct engine *engine, struct run *run, const struct set
     switch (result->code) {
     case SETTLE_OK:
         engine_note_settled(run);
+        if (run->settle.kind == SETTLE_WAIT && run->settle.delay_ms > 0)
+            waiting_rest(engine, run->settle.delay_ms);
         runs_set_state(&engine->runs, run, RUN_FREE);
         return;
     case SETTLE_CORRUPT:
         log_error("job.corrupt", LOG_RUN(run), LOG_STR("why", result->why));
         engine->tally.failed++;
         runs_set_state(&engine->runs, run, RUN_FREE);
+        return;
+    case SETTLE_NO_CHILDREN:
+        engine_repeat_without_children(run);
         return;
     case SETTLE_NO_LOCK:
         settle_again_after_relock(engine, run);

@@ -9,9 +9,10 @@
 
 #define WAIT_MS         5000  /* stock workers' drainDelay: what any of us missed is found then */
 #define LIMIT_MAX_MS    30000 /* stock workers' maximumRateLimitDelay */
-#define RETRY_MS        500   /* after a wait that failed */
-#define POLL_MS         1000  /* between fetches while the blocking connection is away */
-#define EMPTY_MAX       3     /* fruitless fetches before it waits, and then no more than a poll */
+#define REST_MAX_MS     ((uint64_t)365 * 86400 * 1000)
+#define RETRY_MS        500  /* after a wait that failed */
+#define POLL_MS         1000 /* between fetches while the blocking connection is away */
+#define EMPTY_MAX       3    /* fruitless fetches before it waits, and then no more than a poll */
 #define TIMER_LATEST_MS 3600000 /* a due time further off is looked at again then */
 
 void waiting_init(struct engine *engine)
@@ -19,10 +20,23 @@ void waiting_init(struct engine *engine)
     engine->waiting.drained = false; /* the first fetch tells */
 }
 
+static uint64_t limit_end_ms(const struct waiting *waiting)
+{
+    return waiting->limited_ms > waiting->rest_ms ? waiting->limited_ms : waiting->rest_ms;
+}
+
 bool waiting_may_fetch(const struct engine *engine, uint64_t now_ms)
 {
-    return engine->phase == ENGINE_SERVING && !engine->held && !replicas_are_missing(engine) &&
-           now_ms >= engine->waiting.limited_ms;
+    return engine->phase == ENGINE_SERVING && !engine->held &&
+           !replicas_are_missing(engine) && now_ms >= limit_end_ms(&engine->waiting);
+}
+
+void waiting_rest(struct engine *engine, uint64_t rest_ms)
+{
+    struct waiting *waiting = &engine->waiting;
+
+    waiting->rest_ms = clock_now_ms() + (rest_ms < REST_MAX_MS ? rest_ms : REST_MAX_MS);
+    waiting->drained = false;
 }
 
 static bool is_due(const struct waiting *waiting)
@@ -185,7 +199,7 @@ void waiting_step(struct engine *engine, uint64_t now_ms)
         if (is_due(waiting))
             waiting->next_due_ms = 0;
     }
-    if (waiting->drained && !full && !waiting->waiting && now_ms >= waiting->limited_ms &&
+    if (waiting->drained && !full && !waiting->waiting && now_ms >= limit_end_ms(waiting) &&
         engine->turns.fetching == 0)
         start_waiting(engine, now_ms);
 }
@@ -213,8 +227,8 @@ uint64_t waiting_next_ms(const struct engine *engine, uint64_t now_ms)
         engine->turns.flying > 0 || engine->turns.hold_until_ms > now_ms ||
         replicas_are_missing(engine) || resolve_is_pending(engine))
         return 0;
-    if (waiting->limited_ms > now_ms)
-        return waiting->limited_ms;
+    if (limit_end_ms(waiting) > now_ms)
+        return limit_end_ms(waiting);
     at_ms = engine_earlier(due_at_ms(waiting, now_ms), waiting->poll_ms);
     if (waiting->drained && !waiting->waiting && waiting->blocking && waiting->retry_ms > now_ms)
         at_ms = engine_earlier(at_ms, waiting->retry_ms);

@@ -36,7 +36,7 @@
 --         TRIM_MAX removed by each keep rule (lib/keep.lua). An ordinary job costs 3 commands at its end, 4 at its fetch.
 -- Repeat  refused: the number of the last executed call is kept for an hour in drover:{tag}:turn:<uuid>,
 --         and a call whose number is not higher does nothing. outcome.lua raises it.
--- Failure all that is shared (the queue's own keys) is looked at before the first write; what belongs to one
+-- Failure all that is shared (the queue's own keys) is looked at before the first write (of `stalled`: by it); what belongs to one
 --         job is looked at before that job's first write. The first write frees (a DEL), so that jobs can be
 --         settled on a server that has no memory left.
 
@@ -68,10 +68,30 @@ local function read_settles()
     end
 end
 
+-- Which of them have children: none, almost always, and then one command says so.
+local function with_children()
+    local children, completes = {}, {}
+    for i = 1, count do
+        if kinds[i] == 'c' then
+            local size = #children
+            children[size + 1], children[size + 2] = keys[i] .. ':dependencies', keys[i] .. ':unsuccessful'
+            completes[#completes + 1] = i
+        end
+    end
+    local found = {}
+    if #children > 0 and redis.call('EXISTS', unpack(children)) > 0 then
+        for j, i in ipairs(completes) do
+            found[i] = redis.call('EXISTS', children[2 * j - 1], children[2 * j]) > 0
+        end
+    end
+    return found
+end
+
 read_settles()
+local children = with_children()
 local turn_key, k_solo = private .. 'turn:' .. uuid, private .. 'solo'
-local found = redis.call('MGET', turn_key, private .. 'fence:' .. uuid) -- lib/fence.lua
-local noted, fenced = found[1], found[2] and true or false
+local found = redis.call('MGET', turn_key, private .. 'fence:' .. uuid, unpack(lock_keys)) -- as lib/fence.lua
+local noted, fenced, locks = found[1], found[2] and true or false, { unpack(found, 3, count + 2) }
 if noted then
     local last = string.match(noted, '^%d+/(%d+)$') or noted
     if (tonumber(last) or 0) >= tonumber(call_text) then
@@ -93,12 +113,32 @@ local waiting, in_order = look('LLEN', k_wait), look('LRANGE', k_active, -math.m
 local prioritized, head = look('ZCARD', k_prioritized), look('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
 look('ZCARD', k_completed)
 look('ZCARD', k_failed)
-local marked, stalled, events = look('ZSCORE', k_marker, '0'), look('SCARD', k_stalled), look('XLEN', k_events)
+local marked, events = look('ZSCORE', k_marker, '0'), look('XLEN', k_events)
+local ours = {} -- those that will be completed: the lock says so, and no child forbids it
+for i = 1, count do
+    if kinds[i] == 'c' and locks[i] == tokens[i] and not children[i] then
+        ours[#ours + 1] = ids[i]
+    end
+end
+if #ours == 0 then
+    look('SCARD', k_stalled)
+end
 if uses_children then
     look('ZCARD', k_waiting_children)
 end
 if not broken and settings[1] then
     look('LLEN', k_paused)
+end
+local unsuspected = not broken and #ours > 0
+if unsuspected then -- the last look is the first write: whoever ends under his lock is not suspected
+    local result = redis.pcall('SREM', k_stalled, unpack(ours))
+    if type(result) == 'table' then
+        if string.find(result.err, 'WRONGTYPE', 1, true) then
+            broken = k_stalled
+        else
+            return result
+        end
+    end
 end
 if broken then
     return redis.error_reply('WRONGTYPE ' .. broken .. ' is not of the kind that a queue needs')
@@ -110,14 +150,14 @@ own.settings_read = true
 if fenced then
     want = 0
 end
-redis.call('DEL', turn_key)
+if not unsuspected then
+    redis.call('DEL', turn_key)
+end
 redis.call('SET', turn_key, call_text, 'EX', '3600')
 
--- What most calls have no use for is made when it is first asked for: for Redis the making of a function costs half as much
--- as a small command, and these would be eighty (docs/performance.md). Once it is made, the queue's lengths that were looked
--- at may have changed.
-local make_rare
-local rare_made = nil
+-- What most calls have no use for is made when it is first asked for: each call of a script makes its functions anew, and
+-- each costs Redis half as much as a small command, and these would be eighty (docs/performance.md).
+local make_rare, rare_made
 
 local function rare()
     rare_made = rare_made or make_rare()
@@ -128,136 +168,114 @@ end
 
 -- ---- 2. Settle.
 
-local codes, all_settled, ended = {}, true, false
-local added_completed, given_back = {}, {}
-local ended_completed, ended_failed = 0, 0
+local codes, all_settled, all_ordinary = {}, true, true
+local ended, freed, ended_completed, ended_failed = false, false, 0, 0 -- freed: one has left `active`
 
-function make_rare()
-    --- include lib/kinds.lua
-    --- include lib/place.lua
-    --- include lib/parent.lua
-    --- include lib/dedup.lua
-    --- include lib/condemn.lua
-    --- include lib/scheduler.lua
-    --- include lib/giveback.lua
-    --- include lib/keep.lua
-    --- include lib/promote.lua
-    --- include lib/limit.lua
-    --- include lib/solo.lua
-    --- include lib/metrics.lua
-    --- include lib/settle.lua
-    return {
-        settle = settle_protected, forget = forget, note_rule = note_rule, apply_rules = apply_rules,
-        promote = promote_due, quarantine = quarantine, claim_solo = claim_solo, use_claim = use_claim,
-        note_metrics = note_metrics, limit_room = limit_room, use_limit = use_limit, mark_all = mark_all, put_back = put_back,
-    }
-end
+do -- a function has at most 200 locals, the script as a whole too
+    local added_completed, given_back = {}, {}
 
--- An ordinary end: completed, no children, no parent, no deduplication, nothing damaged. `fields`
--- is what HMGET found, or its error.
-local function is_ordinary(at, lock, fields, seen)
-    return kinds[at] == 'c' and lock == tokens[at] and not fields.err and not seen[ids[at]]
-        and fields[2] and not fields[3] and not fields[4] and not fields[5]
-        and is_whole(fields[1]) and is_whole(fields[2])
-end
+    function make_rare()
+        --- include lib/kinds.lua
+        --- include lib/place.lua
+        --- include lib/parent.lua
+        --- include lib/dedup.lua
+        --- include lib/condemn.lua
+        --- include lib/scheduler.lua
+        --- include lib/giveback.lua
+        --- include lib/keep.lua
+        --- include lib/promote.lua
+        --- include lib/limit.lua
+        --- include lib/solo.lua
+        --- include lib/metrics.lua
+        --- include lib/settle.lua
+        return {
+            settle = settle_protected, put_back = put_back, forget = forget, note_rule = note_rule, apply_rules = apply_rules,
+            promote = promote_due, quarantine = quarantine, limit_room = limit_room, use_limit = use_limit,
+            claim_solo = claim_solo, use_claim = use_claim, mark_all = mark_all, note_metrics = note_metrics,
+        }
+    end
 
-local ordinary_locks, ordinary_ids = {}, {}
+    -- An ordinary end: completed, no children, no parent, no deduplication, nothing damaged. `fields`
+    -- is what HMGET found, or its error.
+    local function is_ordinary(at, lock, fields, seen)
+        return kinds[at] == 'c' and lock == tokens[at] and not fields.err and not seen[ids[at]]
+            and fields[2] and not fields[3] and not fields[4] and not fields[5]
+            and is_whole(fields[1]) and is_whole(fields[2])
+    end
 
--- The parts that need a command of their own; settle_batch does the rest for all at once.
-local function settle_ordinary(at, fields)
-    local id, key, keep, value = ids[at], keys[at], ARGV[offsets[at]], ARGV[offsets[at] + 1]
-    if keep == '0' then
-        rare().forget(key)
-    else
-        redis.call('HSET', key, 'atm', plus_one(fields[1]), 'returnvalue', value, 'finishedOn', now_text)
-        local size = #added_completed
-        added_completed[size + 1], added_completed[size + 2] = now_text, id
-        if keep ~= '' then
-            rare().note_rule(k_completed, keep)
+    local ordinary_locks = {}
+
+    -- The parts that need a command of their own; settle_batch does the rest for all at once.
+    local function settle_ordinary(at, fields)
+        local id, key, keep, value = ids[at], keys[at], ARGV[offsets[at]], ARGV[offsets[at] + 1]
+        if keep == '0' then
+            rare().forget(key)
+        else
+            redis.call('HSET', key, 'atm', plus_one(fields[1]), 'returnvalue', value, 'finishedOn', now_text)
+            local size = #added_completed
+            added_completed[size + 1], added_completed[size + 2] = now_text, id
+            if keep ~= '' then
+                rare().note_rule(k_completed, keep)
+            end
         end
+        redis.pcall('XADD', k_events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
+        ordinary_locks[#ordinary_locks + 1] = lock_keys[at]
+        codes[at] = 0
+        ended, freed, ended_completed = true, true, ended_completed + 1
     end
-    redis.pcall('XADD', k_events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
-    ordinary_locks[#ordinary_locks + 1] = lock_keys[at]
-    ordinary_ids[#ordinary_ids + 1] = id
-    codes[at] = 0
-    ended, ended_completed = true, ended_completed + 1
-end
 
--- Which of them have children: none, almost always, and then one command says so.
-local function with_children()
-    local children, completes = {}, {}
-    for i = 1, count do
-        if kinds[i] == 'c' then
-            local size = #children
-            children[size + 1], children[size + 2] = keys[i] .. ':dependencies', keys[i] .. ':unsuccessful'
-            completes[#completes + 1] = i
-        end
-    end
-    local found = {}
-    if #children > 0 and redis.call('EXISTS', unpack(children)) > 0 then
-        for j, i in ipairs(completes) do
-            found[i] = redis.call('EXISTS', children[2 * j - 1], children[2 * j]) > 0
-        end
-    end
-    return found
-end
-
--- `active` is newest first: settled in fetch order, ours are its tail, and one LTRIM takes them all.
-local function is_tail(all_ordinary)
-    if not all_ordinary or #in_order ~= count then
-        return false
-    end
-    for i = 1, count do
-        if in_order[count - i + 1] ~= ids[i] then
+    -- `active` is newest first: settled in fetch order, ours are its tail, and one LTRIM takes them all.
+    local function is_tail()
+        if not all_ordinary or #in_order ~= count then
             return false
         end
+        for i = 1, count do
+            if in_order[count - i + 1] ~= ids[i] then
+                return false
+            end
+        end
+        return true
     end
-    return true
-end
 
-local function settle_batch()
-    local children, locks, fields, ordinary, seen = with_children(), redis.call('MGET', unpack(lock_keys)), {}, {}, {}
-    local all_ordinary = true
-    for i = 1, count do
-        local found = kinds[i] == 'c' and not children[i]
-            and redis.pcall('HMGET', keys[i], 'atm', 'ats', 'parentKey', 'parent', 'deid')
-        ordinary[i] = found and is_ordinary(i, locks[i], found, seen)
-        fields[i], seen[ids[i]] = found, true
-        all_ordinary = all_ordinary and ordinary[i]
-    end
-    local tail = is_tail(all_ordinary)
-    if tail then
-        redis.call('LTRIM', k_active, '0', -count - 1)
-    end
-    for i = 1, count do
-        if not ordinary[i] then
-            rare().settle(i)
-        elseif tail or redis.call('LREM', k_active, '-1', ids[i]) == 1 then
-            settle_ordinary(i, fields[i])
-        else
-            redis.call('DEL', lock_keys[i])
-            redis.call('SREM', k_stalled, ids[i])
-            codes[i], all_settled = -3, false
+    local function settle_batch()
+        local fields, ordinary, seen = {}, {}, {}
+        for i = 1, count do
+            local found = kinds[i] == 'c' and not children[i]
+                and redis.pcall('HMGET', keys[i], 'atm', 'ats', 'parentKey', 'parent', 'deid')
+            ordinary[i] = found and is_ordinary(i, locks[i], found, seen)
+            fields[i], seen[ids[i]] = found, true
+            all_ordinary = all_ordinary and ordinary[i]
+        end
+        local tail = is_tail()
+        if tail then
+            redis.call('LTRIM', k_active, '0', -count - 1)
+        end
+        for i = 1, count do
+            if not ordinary[i] then
+                rare().settle(i)
+            elseif tail or redis.call('LREM', k_active, '-1', ids[i]) == 1 then
+                settle_ordinary(i, fields[i])
+            else
+                redis.call('DEL', lock_keys[i])
+                codes[i], all_settled = -3, false
+            end
+        end
+        if #ordinary_locks > 0 then
+            redis.call('DEL', unpack(ordinary_locks))
+        end
+        if #added_completed > 0 then
+            redis.call('ZADD', k_completed, unpack(added_completed))
+        end
+        if #given_back > 0 then
+            rare().put_back(given_back)
         end
     end
-    if #ordinary_ids > 0 then
-        redis.call('DEL', unpack(ordinary_locks))
-        if stalled > 0 then
-            redis.call('SREM', k_stalled, unpack(ordinary_ids))
-        end
-    end
-    if #added_completed > 0 then
-        redis.call('ZADD', k_completed, unpack(added_completed))
-    end
-    if #given_back > 0 then
-        rare_made.put_back(given_back)
-    end
-end
 
-if count > 0 then
-    settle_batch()
-    if rare_made then
-        rare_made.apply_rules()
+    if count > 0 then
+        settle_batch()
+        if rare_made then
+            rare_made.apply_rules()
+        end
     end
 end
 
@@ -272,16 +290,16 @@ if want > 0 then
         redis.call('DEL', k_pc)
     end
 else
-    look_again()
+    count_waiting()
 end
 
 -- ---- 4. Tell the others, and answer.
 
 local EVENTS_SLACK = 100 -- as much as a stream goes over its length anyway, for XTRIM ~ takes whole nodes
 
-local active = redis.call('LLEN', k_active)
+local active = active_after or redis.call('LLEN', k_active)
 local maxed = own.concurrency ~= nil and active >= own.concurrency
-if rare_made then
+if not all_ordinary or due_moved or own.due or quarantined > 0 then
     head = redis.call('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
 end
 local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'
@@ -289,14 +307,14 @@ local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'
 -- Markers (3.10): whoever takes wakes the next, as long as something is left (also when we pass it over: a stock
 -- worker may run it); so does whoever makes room in a queue that was full.
 local left = waiting + prioritized > 0
-if left and (#taken > 0 or own.work or ghosts + quarantined > 0 or (own.concurrency and ended)) and not own.paused
+if left and (#taken > 0 or own.work or ghosts + quarantined > 0 or (own.concurrency and freed)) and not own.paused
     and (not maxed or #taken > 0) then
     if tonumber(marked or nil) ~= 0 then
         redis.call('ZADD', k_marker, '0', '0')
     end
     own.marked = true
 end
-if rare_made then
+if rare_made then -- nothing else puts jobs anywhere
     own.work = false
     if own.marked and not own.due_always then
         own.due = false -- who wakes by the other marker sees the due time

@@ -104,6 +104,13 @@ Test(moves, to_a_time)
         { "no attempt", "active 1\nturn ; d 1 delay=700\nreply due=1000700 codes=ok jobs=\n"
                         "field 1 delay 700\nfield 1 atm -\nis :marker 1=1000700\n"
                         "events delayed jobId=1 delay=1000700\n" },
+        { "makes room in a full queue", "+ HSET :meta concurrency 1\nactive 1\nfill w 1\nturn ; d "
+                                        "1 delay=700\nis :marker 0=0\n" },
+        { "so does an attempt that is repeated later",
+          "+ HSET :meta concurrency 1\nactive 1\nfill w 1\nturn ; l 1\nis :marker 0=0\n" },
+        { "and one that waits for its children",
+          "+ HSET :meta concurrency 1\nactive 1\n+ SADD :1:dependencies bull:c:a\nfill w 1\nturn ; "
+          "k 1\nis :marker 0=0\n" },
         { "a time that is over: due at once",
           "active 1\nturn ; d 1 delay=0\nreply due=1000000 codes=ok jobs=\nfield 1 delay 0\n"
           "turn want=1\nreply active=1 codes=ok jobs=1\n" },

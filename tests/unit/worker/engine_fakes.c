@@ -112,6 +112,15 @@ void end_run_with(unsigned int id, enum handler_outcome_kind kind, const char *r
     end_fake(running(id), &outcome);
 }
 
+void end_run_at(unsigned int id, enum handler_outcome_kind kind, uint64_t retry_at_ms)
+{
+    struct handler_outcome outcome = { .kind = kind,
+                                       .retry_after_ms = -1,
+                                       .retry_at_ms = retry_at_ms };
+
+    end_fake(running(id), &outcome);
+}
+
 void end_run(unsigned int id, enum handler_outcome_kind kind)
 {
     end_run_with(id, kind, "", -1);
@@ -241,12 +250,15 @@ int queue_turn(struct queue *queue, struct fetcher *fetcher, const struct settle
     call->want = want->max;
     call->alone = want->alone;
     call->live = want->live;
+    call->limiter = fetcher->limiter;
+    call->metrics_points = fetcher->metrics_points;
     call->n = ++fetcher->calls; /* as queue_turn does */
     for (size_t i = 0; i < count; i++) {
         struct fake_settle *settle = &call->settles[i];
 
         settle->kind = settles[i].kind;
         settle->delay_ms = settles[i].delay_ms;
+        settle->due_at_ms = settles[i].due_at_ms;
         settle->attempts_max = settles[i].attempts_max;
         settle->keep = settles[i].keep;
         copy_bytes(settle->id, sizeof(settle->id), &settles[i].job->id);
@@ -318,6 +330,15 @@ int queue_leave(struct queue *queue, const struct fetcher *fetcher, queue_done_c
     (void)fetcher;
     REFUSE_WHEN_TOLD(err);
     (void)record(FAKE_LEAVE, (void *)on_done, arg);
+    return 0;
+}
+
+int queue_apply_concurrency(struct queue *queue, uint64_t concurrency, queue_done_cb *on_done,
+                            void *arg, struct error *err)
+{
+    (void)queue;
+    REFUSE_WHEN_TOLD(err);
+    record(FAKE_CONCURRENCY, (void *)on_done, arg)->concurrency = concurrency;
     return 0;
 }
 

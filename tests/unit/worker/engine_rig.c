@@ -124,6 +124,15 @@ void answer_value(struct fake_call *call, int64_t value)
     step();
 }
 
+void answer_value_badly(struct fake_call *call)
+{
+    struct call_result result = { REDIS_REFUSED, REDIS_CLASS_OTHER, "told" };
+
+    mark_answered(call, call->kind);
+    ((queue_done_cb *)call->on_done)(NULL, &result, 0, call->arg);
+    step();
+}
+
 void answer_wait(struct fake_call *call, uint64_t due_ms)
 {
     mark_answered(call, FAKE_WAIT);
@@ -146,6 +155,8 @@ void answer_beats(void)
         answer_renew(open_call(FAKE_RENEW), NULL);
     while (open_calls(FAKE_STALLED) > 0)
         answer_value(open_call(FAKE_STALLED), 0);
+    while (open_calls(FAKE_CONCURRENCY) > 0)
+        answer_value(open_call(FAKE_CONCURRENCY), 0);
 }
 
 /* ---- jobs and life */

@@ -20,6 +20,7 @@ enum fake_kind {
     FAKE_STALLED,
     FAKE_WAIT,
     FAKE_RETURN,
+    FAKE_CONCURRENCY,
 };
 
 #define FAKE_JOBS_MAX  256
@@ -28,7 +29,7 @@ enum fake_kind {
 struct fake_settle {
     enum settle_kind kind;
     char id[32], value[128], stacktrace[256];
-    uint64_t delay_ms, attempts_max;
+    uint64_t delay_ms, due_at_ms, attempts_max;
     struct job_keep keep;
 };
 
@@ -44,6 +45,9 @@ struct fake_call {
     size_t want;
     bool alone;
     uint64_t live, n, timeout_ms;
+    uint64_t concurrency;   /* of CONCURRENCY */
+    struct limiter limiter; /* of TURN, likewise: */
+    uint64_t metrics_points;
     struct worker_identity identity; /* of RENEW */
 };
 
@@ -138,10 +142,11 @@ void answer_adopt(struct fake_call *call, struct job **jobs, size_t jobs_count,
                   uint64_t given_back);
 void answer_adopt_badly(struct fake_call *call, enum redis_outcome outcome, struct job **jobs,
                         size_t jobs_count);
-void answer_value(struct fake_call *call, int64_t value); /* LEAVE, STALLED, RETURN */
+void answer_value(struct fake_call *call, int64_t value); /* LEAVE, STALLED, RETURN, CONCURRENCY */
+void answer_value_badly(struct fake_call *call);
 void answer_wait(struct fake_call *call, uint64_t due_ms);
 void answer_wait_badly(struct fake_call *call, enum redis_outcome outcome);
-/* Answers open RENEW and STALLED calls as if all were well. */
+/* Answers open RENEW, STALLED and CONCURRENCY calls as if all were well. */
 void answer_beats(void);
 
 /* The run of a job still at work; fails the test when there is none. */
@@ -153,6 +158,7 @@ void fail_run(unsigned int id, const char *reason);
 void end_run(unsigned int id, enum handler_outcome_kind kind);
 void end_run_with(unsigned int id, enum handler_outcome_kind kind, const char *reason,
                   int64_t retry_after_ms);
+void end_run_at(unsigned int id, enum handler_outcome_kind kind, uint64_t retry_at_ms);
 
 /* engine_resize, and a step. */
 void resize(size_t slots);

@@ -33,6 +33,7 @@ static void on_outcome(struct handler_run *run, const struct handler_outcome *ou
     result->reason = copy(&outcome->reason);
     result->stack = copy(&outcome->stack);
     result->retry_after_ms = outcome->retry_after_ms;
+    result->retry_at_ms = outcome->retry_at_ms;
     result->order = ++rig.ended;
 }
 

@@ -21,6 +21,7 @@ struct result {
     char *value, *reason, *stack;
     size_t value_len;
     int64_t retry_after_ms;
+    uint64_t retry_at_ms;
     size_t order;         /* of its outcome, from 1 */
     int pid;              /* as told by on_pid; 0 */
     char *progress, *row; /* the last ones; NULL */

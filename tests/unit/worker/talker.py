@@ -45,7 +45,7 @@ def initialize(ident, params):
         trace("silent", "yes")
         return
     if MODE == "version":
-        return result(ident, {"protocol": 2})
+        return result(ident, {"protocol": 3})
     if MODE == "no-version":
         return result(ident, {})
     if MODE == "refuses":
@@ -73,7 +73,7 @@ def initialize(ident, params):
         for byte in json.dumps({"jsonrpc": "2.0", "id": ident, "result": {"protocol": 1}}).encode() + b"\n":
             raw(bytes([byte]))
         return
-    result(ident, {"protocol": 1, "name": "talker"})
+    result(ident, {"protocol": 1 if MODE == "old" else params["protocol"], "name": "talker"})
 
 
 def run(ident, params):

@@ -78,7 +78,7 @@ Test(process, handshake_tells_the_limits)
     open_ready("plain");
     cr_assert(eq(str, (char *)(uintptr_t)read_trace("initialize"),
                  (char *)"{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{"
-                         "\"protocol\":1,\"drover\":\"" DROVER_VERSION
+                         "\"protocol\":2,\"drover\":\"" DROVER_VERSION
                          "\",\"queue\":\"pictures\",\"type\":\"resize\",\"worker\":"
                          "\"host-pictures-0\",\"parallel\":7,\"max_line_bytes\":1048576,"
                          "\"heartbeat_ms\":30000}}\n"));
@@ -125,6 +125,13 @@ Test(process, errors)
         { "error", "{\"code\":-32003,\"message\":\"limit\",\"data\":{\"retry_after_ms\":2000}}",
           HANDLER_PUT_BACK, "limit", "", 2000 },
         { "error", "{\"code\":-32003,\"message\":\"limit\"}", HANDLER_PUT_BACK, "limit", "", -1 },
+        { "error", "{\"code\":-32005,\"message\":\"d\",\"data\":{\"retry_after_ms\":5}}",
+          HANDLER_DELAYED, "d", "", 5 },
+        { "error", "{\"code\":-32006,\"message\":\"w\"}", HANDLER_WAITING, "w", "", -1 },
+        { "error", "{\"code\":-32007,\"message\":\"k\"}", HANDLER_WAITING_CHILDREN, "k", "", -1 },
+        { "error", "{\"code\":-32008,\"message\":\"l\",\"data\":{\"retry_after_ms\":7}}",
+          HANDLER_LIMITED, "l", "", 7 },
+        { "error", "{\"code\":-32009,\"message\":\"none\"}", HANDLER_FAILED, "none", "", -1 },
         { "error", "{\"code\":-32004,\"message\":\"unasked\"}", HANDLER_FAILED, "unasked", "", -1 },
         { "error", "{\"code\":-32001,\"message\":\"\"}", HANDLER_FAILED,
           "the program answered with error -32001 and no message", "", -1 },
@@ -141,6 +148,23 @@ Test(process, errors)
         expect(result, rows[i].kind, rows[i].reason);
         cr_assert(eq(str, result->stack, (char *)(uintptr_t)rows[i].stack), "%s", rows[i].data);
         cr_assert(eq(i64, result->retry_after_ms, rows[i].retry_after_ms), "%s", rows[i].data);
+    }
+}
+
+/* To a program of version 1 these codes mean what they always did: nothing special. */
+Test(process, errors_of_a_later_version)
+{
+    static const char *const codes[] = { "-32005", "-32006", "-32007", "-32008" };
+
+    open_ready("old");
+    for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+        char data[64];
+        struct result *result;
+
+        (void)snprintf(data, sizeof(data), "{\"code\":%s,\"message\":\"m\"}", codes[i]);
+        result = rig_start_job("error", data);
+        rig_wait_ended();
+        expect(result, HANDLER_FAILED, "m");
     }
 }
 

@@ -200,12 +200,13 @@ static void expect_put_back(const char *mode, const char *cause)
 
 Test(process_ends, wrong_protocol_version)
 {
-    expect_put_back("version", "speaks protocol 2; this drover speaks 1");
+    expect_put_back("version", "speaks protocol 3; this drover speaks 1 to 2");
 }
 
 Test(process_ends, no_protocol_version)
 {
-    expect_put_back("no-version", "does not say which protocol it speaks; this drover speaks 1");
+    expect_put_back("no-version",
+                    "does not say which protocol it speaks; this drover speaks 1 to 2");
 }
 
 Test(process_ends, refuses_the_handshake)

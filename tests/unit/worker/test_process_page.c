@@ -77,6 +77,24 @@ static void run_the_jobs_of_all(const char *name)
     cr_assert(eq(sz, count_logged("program.lines_dropped"), 0));
 }
 
+/* Version 2: the places that a program may ask for. */
+static void run_the_moves(void)
+{
+    const struct result *nightly = rig_start_job("nightly", "{\"at_ms\":1900000000000}");
+    const struct result *quota = rig_start_job("quota", "1");
+    const struct result *yields = rig_start_job("yields", "1");
+    const struct result *tree = rig_start_job("tree", "1");
+
+    rig_wait_ended();
+    expect(nightly, HANDLER_DELAYED, "in the night");
+    cr_assert(eq(u64, nightly->retry_at_ms, 1900000000000));
+    expect(quota, HANDLER_LIMITED, "429 of the service");
+    cr_assert(eq(i64, quota->retry_after_ms, 30000));
+    expect(yields, HANDLER_WAITING, "others first");
+    expect(tree, HANDLER_WAITING_CHILDREN, "children");
+    cr_assert(eq(sz, count_logged("program.lines_dropped"), 0));
+}
+
 /* Ends by itself at the end of its input, and not by a signal. */
 static void leave(void)
 {
@@ -110,6 +128,7 @@ Test(process_page, example_in_python)
     rig.setup.slots = 4;
     open_example("python", "example.py");
     run_the_jobs_of_all("example.py");
+    run_the_moves();
     wait_and_cancel();
     leave();
 }
@@ -122,14 +141,16 @@ Test(process_page, example_in_javascript)
     rig.setup.slots = 4;
     open_example("js", "example.mjs");
     run_the_jobs_of_all("example.js");
+    run_the_moves();
     wait_and_cancel();
     leave();
 }
 
 Test(process_page, names_all_codes_and_methods)
 {
-    static const int codes[] = { WIRE_CODE_RETRY, WIRE_CODE_PERMANENT, WIRE_CODE_NOT_NOW,
-                                 WIRE_CODE_CANCELLED };
+    static const int codes[] = { WIRE_CODE_RETRY,         WIRE_CODE_PERMANENT, WIRE_CODE_NOT_NOW,
+                                 WIRE_CODE_CANCELLED,     WIRE_CODE_DELAY,     WIRE_CODE_WAIT,
+                                 WIRE_CODE_WAIT_CHILDREN, WIRE_CODE_LIMITED };
     static const char *const words[] = { "`job.progress`", "`job.log`",    "`job.heartbeat`",
                                          "`log`",          "### job.run",  "### job.cancel",
                                          "### drain",      "### shutdown", "### initialize" };

@@ -37,7 +37,7 @@ Test(process_wire_out, initialize)
     wire_initialize(&out, &hello);
     cr_assert(eq(str, out.data,
                  (char *)"{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{"
-                         "\"protocol\":1,\"drover\":\"" DROVER_VERSION
+                         "\"protocol\":2,\"drover\":\"" DROVER_VERSION
                          "\",\"queue\":\"mo\\\"ney\",\"type\":\"pay\",\"worker\":\"h-0\","
                          "\"parallel\":20,\"max_line_bytes\":1048576,\"heartbeat_ms\":30000}}\n"));
 }
@@ -366,11 +366,16 @@ Test(process_wire, answers_to_the_handshake)
     } rows[] = {
         { "\"result\":{\"protocol\":1}", NULL, NULL },
         { "\"result\":{\"protocol\":1.0,\"name\":\"n\",\"more\":1}", NULL, "\"n\"" },
-        { "\"result\":{\"protocol\":2}", "speaks protocol 2; this drover speaks 1", NULL },
-        { "\"result\":{}", "does not say which protocol it speaks; this drover speaks 1", NULL },
-        { "\"result\":null", "does not say which protocol it speaks; this drover speaks 1", NULL },
+        { "\"result\":{\"protocol\":2}", NULL, NULL },
+        { "\"result\":{\"protocol\":3}", "speaks protocol 3; this drover speaks 1 to 2", NULL },
+        { "\"result\":{\"protocol\":0}", "speaks protocol 0; this drover speaks 1 to 2", NULL },
+        { "\"result\":{\"protocol\":1.5}", "speaks protocol 1.5; this drover speaks 1 to 2", NULL },
+        { "\"result\":{}", "does not say which protocol it speaks; this drover speaks 1 to 2",
+          NULL },
+        { "\"result\":null", "does not say which protocol it speaks; this drover speaks 1 to 2",
+          NULL },
         { "\"result\":{\"protocol\":\"1\"}",
-          "does not say which protocol it speaks; this drover speaks 1", NULL },
+          "does not say which protocol it speaks; this drover speaks 1 to 2", NULL },
         { "\"error\":{\"code\":1,\"message\":\"no\"}", "refused the handshake: no", NULL },
     };
 
@@ -378,11 +383,14 @@ Test(process_wire, answers_to_the_handshake)
         struct buf why = BUF_INIT(256);
         struct wire_message message;
         struct json_value name;
+        unsigned int protocol = 0;
         char line[256];
 
         (void)snprintf(line, sizeof(line), "{\"jsonrpc\":\"2.0\",\"id\":0,%s}", rows[i].rest);
         message = parse(line);
-        cr_assert(eq(int, wire_read_hello(&message, &name, &why), !rows[i].why), "%s", line);
+        cr_assert(eq(int, wire_read_hello(&message, &name, &protocol, &why), !rows[i].why), "%s",
+                  line);
+        cr_assert(eq(uint, protocol, rows[i].why ? 0 : strstr(line, ":2}") ? 2 : 1));
         if (rows[i].why)
             cr_assert(eq(str, why.data, (char *)(uintptr_t)rows[i].why));
         if (rows[i].name)

@@ -17,7 +17,8 @@ local PROMOTE_MAX = 200
 local LOOK_MAX = 256
 local SOLO_FROM = 2
 
-local promoted, more = false, false -- more: than one call does
+local promoted, due_moved, more = false, false, false -- more: than one call does
+local active_after -- length of `active`, once jobs were fetched
 local taken, taken_ids, taken_bytes, limited, limit_max = {}, {}, 0, 0, nil
 local stopped_ms = 0 -- one of those that this call settles asked to rest for so long
 local bad = {} -- id, problem, id, problem...: damaged jobs that were met, until they are condemned
@@ -32,11 +33,10 @@ local function promote()
     end
 end
 
--- Only what is made on demand puts jobs into these.
-local function look_again()
-    if rare_made then
+-- What was looked at first holds until somebody puts a job there.
+local function count_waiting()
+    if own.work then
         waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
-        head = redis.call('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
     end
 end
 
@@ -190,7 +190,7 @@ do
                 redis.call('HSET', key, 'processedOn', now_text, 'ats', ats, 'pb', worker)
             end
         end
-        redis.call('LPUSH', k_active, unpack(active))
+        active_after = redis.call('LPUSH', k_active, unpack(active))
         if limit_max then
             rare().use_limit(counted)
         end
@@ -211,7 +211,7 @@ do
     end
 
     function fetch()
-        look_again()
+        count_waiting()
         local most = room()
         if alone then
             most = math.min(most, 1)

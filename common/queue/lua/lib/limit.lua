@@ -1,5 +1,5 @@
--- The rate limit of a queue or of its worker (wire format 4.1, 4.4). Needs lib/own.lua, turn.lua's `limit_max`, `limited`,
--- `stopped_ms`.
+-- The rate limit of a queue or of its worker (wire format 4.1, 4.4). Needs lib/own.lua, and what lib/fetch.lua keeps of the
+-- call: `limit_max`, `limited`, `stopped_ms`.
 
 -- How many jobs the rate limit leaves (4.1); nil without one. The queue's maximum goes before the worker's own, but
 -- not its duration.
@@ -14,8 +14,9 @@ local function limit_room()
         return limit_max - used
     end
     local ttl = redis.call('PTTL', k_limiter)
-    if ttl == 0 then
+    if ttl == 0 then -- the window ends in this millisecond: the next one begins
         redis.call('DEL', k_limiter)
+        return math.max(limit_max, 1)
     elseif ttl > 0 then
         limited = ttl
         return 0

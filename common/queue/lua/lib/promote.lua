@@ -1,4 +1,4 @@
--- Promoting due jobs (wire format 4.1). Needs lib/condemn.lua, and turn.lua's `head`, `ghosts`, `quarantined`, `more`.
+-- Promoting due jobs (wire format 4.1). Needs lib/place.lua, lib/condemn.lua, and what lib/fetch.lua keeps of the call.
 
 local function quarantine(id, problem)
     pcall(condemn, id, damaged(problem))
@@ -33,6 +33,7 @@ local function promote_due()
         more, due[#due] = true, nil
     end
     redis.call('ZREM', k_delayed, unpack(due))
+    due_moved = true
     local plain = {}
     for _, id in ipairs(due) do
         promote_one(id, plain)

@@ -1,6 +1,6 @@
 -- Settling one job that is not simply completed: it failed, is tried again, moved, given back, has parents, children or a
 -- deduplication, or is damaged (wire format 5). Everything of a job is checked, then it is written. Needs turn.lua's arguments
--- and lists, lib/parent.lua, lib/dedup.lua, lib/condemn.lua, lib/giveback.lua, lib/keep.lua.
+-- and lists, lib/parent.lua, lib/dedup.lua, lib/condemn.lua, lib/giveback.lua, lib/keep.lua, lib/fetch.lua.
 
 local LIMIT_USED_UP = '9007199254740991' -- what stock clients write (4.4)
 
@@ -8,6 +8,7 @@ local function leave_active(id, key)
     local was_active = redis.call('LREM', k_active, '-1', id)
     redis.call('DEL', key .. ':lock')
     redis.call('SREM', k_stalled, id)
+    freed = freed or was_active == 1
     return was_active == 1
 end
 
@@ -70,7 +71,7 @@ end
 
 local function condemn_ours(job, reason, stacktrace)
     condemn(job.id, reason, stacktrace)
-    ended, ended_failed = true, ended_failed + 1
+    ended, freed, ended_failed = true, true, ended_failed + 1
     return reason
 end
 

@@ -1,4 +1,4 @@
--- The claim on jobs that must run alone (lib/fetch.lua says what it is for). Needs turn.lua's `k_solo`, `claimed`, `taken`.
+-- The claim on jobs that must run alone (lib/fetch.lua says what it is for). Needs turn.lua's `k_solo`, and `claimed`, `taken`.
 
 local CLAIM_MS = '60000'
 
