@@ -88,7 +88,7 @@ def main():
     parser = argparse.ArgumentParser(description="drover beside stock bullmq on the same Redis in the same run")
     parser.add_argument("--quick", action="store_true", help="within a minute, coarser")
     parser.add_argument("--json", action="store_true", help='print {"figures": […]}')
-    parser.add_argument("--rounds", type=int, help="rounds of each measurement")
+    parser.add_argument("--rounds", type=int, help="rounds of each measurement that has several")
     parser.add_argument("--only", help="only measurements whose name holds this text")
     args = parser.parse_args()
     if not shutil.which("node") or not os.path.isdir(os.path.join(HERE, "..", "interop", "node_modules")):
@@ -102,7 +102,8 @@ def main():
             if time.monotonic() > deadline:
                 left_out.append(name)
                 continue
-            rows += summarise(run_rounds(bench, name, args.rounds or rounds, measure, deadline))
+            wanted = rounds if rounds == 1 else args.rounds or rounds
+            rows += summarise(run_rounds(bench, name, wanted, measure, deadline))
     finally:
         bench.close()
     print("\r" + " " * 60 + "\r", end="", file=sys.stderr)

@@ -189,7 +189,7 @@ static void read_mode(const char *name)
 
 int main(int argc, char **argv)
 {
-    struct config_redis endpoint = { .connect_timeout_ms = 5000, .command_timeout_ms = 60000 };
+    struct config_redis endpoint = { .connect_timeout_ms = 60000, .command_timeout_ms = 60000 };
     struct redis_options options = { .endpoint = &endpoint,
                                      .scripts = queue_scripts,
                                      .on_state = on_state };

@@ -35,7 +35,7 @@ class Counted(sides.Bench):
             f.write(WRAPPER.format(folder=self.folder))
         os.chmod(path, 0o755)
         env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
-        self.server = self.servers[aof] = sides.rig.RedisServer(self.folder, env=env)
+        self.server = self.servers[aof] = sides.rig.RedisServer(self.folder, env=env, options=("--hz", "1", "--dynamic-hz", "no"))
         self.server.start(wait=False)
         self.server.wait_ready(60)
         self.r = self.server.client(timeout=600)
@@ -66,13 +66,19 @@ def read_total(paths):
     return total
 
 
+def wait(process):
+    process.communicate(timeout=600)
+    if process.returncode != 0:
+        raise RuntimeError(f"the producer ended with {process.returncode}")
+
+
 def add(mode):
     def run(bench, side, count):
         process = bench.start_feeder(side, mode, 500)
-        process.communicate(timeout=600)
+        wait(process)
         bench.begin()
         process = bench.start_feeder(side, mode, count)
-        process.communicate(timeout=600)
+        wait(process)
 
     return run
 

@@ -2,8 +2,8 @@
 
 Pick-up: one producer for both sides (feeder.c, which adds as BullMQ does) adds a job every 3 to 9 ms and notes the wall clock
 when the reply of the add is there. The worker notes it as the first thing that its handler does: stock in the processor
-function, drover in the start of its noop handler (stamp.c). The figure is the difference; it can be negative, when the handler
-was faster than the reply. Late: the same start against the job's timestamp + delay.
+function, drover in the start of its noop handler (stamp.c). The figure is the difference; 0 when the handler was started before
+the producer had seen the reply. Late: the same start against the job's timestamp + delay.
 """
 
 import os
@@ -31,7 +31,7 @@ def measured(bench, side, mode, count, label):
         worker.close()
     starts = bench.read_starts(path)
     # The first tenth warms caches and compilers up.
-    waits = [(starts[job] - int(at)) / 1000 for job, at in noted[count // 10:]]
+    waits = [max(starts[job] - int(at), 0) / 1000 for job, at in noted[count // 10:]]
     return {f"{label} p50, ms": statistics.median(waits), f"{label} p99, ms": percentile(waits, 0.99)}
 
 

@@ -59,7 +59,7 @@ static double own_cpu_s(void)
 }
 
 /* A server of its own with the jobs; its socket. */
-static const char *prepare(struct bench *bench)
+static char *prepare(struct bench *bench)
 {
     redis_server_start(&bench->server, NULL);
     redis_server_do(
@@ -164,6 +164,7 @@ int main(int argc, char **argv)
     if (asprintf(&url, "unix://%s", path) < 0 ||
         config_redis_init(&endpoint, "bench", url, &err) < 0)
         die("endpoint", path);
+    endpoint.connect_timeout_ms = endpoint.command_timeout_ms = 60000;
     bench.asked = redisConnectUnix(path);
     if (!bench.asked || bench.asked->err)
         die("connect", path);

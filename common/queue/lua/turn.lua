@@ -49,16 +49,9 @@ local want, live, bytes_max, count = tonumber(ARGV[8]), tonumber(ARGV[9]), tonum
 local givebacks_max, alone = tonumber(ARGV[11]), ARGV[12] == '1'
 local limiter_max, limiter_ms, metrics_points = tonumber(ARGV[13]), ARGV[14], tonumber(ARGV[15])
 local now = tonumber(now_text)
---- include lib/kinds.lua
---- include lib/place.lua
+--- include lib/own.lua
 --- include lib/number.lua
 --- include lib/job.lua
---- include lib/parent.lua
---- include lib/dedup.lua
---- include lib/condemn.lua
---- include lib/scheduler.lua
---- include lib/giveback.lua
---- include lib/fence.lua
 
 -- ---- 1. Look. Nothing is written before all of it answered.
 
@@ -100,7 +93,7 @@ end
 read_settles()
 local children = with_children()
 local turn_key, k_solo = private .. 'turn:' .. uuid, private .. 'solo'
-local found = redis.call('MGET', turn_key, fence_key(uuid), unpack(lock_keys))
+local found = redis.call('MGET', turn_key, private .. 'fence:' .. uuid, unpack(lock_keys)) -- as lib/fence.lua
 local noted, fenced, locks = found[1], found[2] and true or false, { unpack(found, 3, count + 2) }
 if noted then
     local last = string.match(noted, '^%d+/(%d+)$') or noted
@@ -123,8 +116,7 @@ local waiting, in_order = look('LLEN', k_wait), look('LRANGE', k_active, -math.m
 local prioritized, head = look('ZCARD', k_prioritized), look('ZRANGE', k_delayed, '0', '0', 'WITHSCORES')
 look('ZCARD', k_completed)
 look('ZCARD', k_failed)
-look('ZCARD', k_marker)
-look('XLEN', k_events)
+local marked, events = look('ZSCORE', k_marker, '0'), look('XLEN', k_events)
 local ours = {} -- those that will be completed: the lock says so, and no child forbids it
 for i = 1, count do
     if kinds[i] == 'c' and locks[i] == tokens[i] and not children[i] then
@@ -166,9 +158,16 @@ if not unsuspected then
 end
 redis.call('SET', turn_key, call_text, 'EX', '3600')
 
---- include lib/keep.lua
+-- What most calls have no use for is made when it is first asked for: each call of a script makes its functions anew, and
+-- each costs Redis half as much as a small command, and these would be eighty (docs/performance.md).
+local make_rare, rare_made
+
+local function rare()
+    rare_made = rare_made or make_rare()
+    return rare_made
+end
+
 --- include lib/fetch.lua
---- include lib/metrics.lua
 
 -- ---- 2. Settle.
 
@@ -177,252 +176,26 @@ local ended, freed, ended_completed, ended_failed = false, false, 0, 0 -- freed:
 
 do -- a function has at most 200 locals, the script as a whole too
     local added_completed, given_back = {}, {}
-    local LIMIT_USED_UP = '9007199254740991' -- what stock clients write (4.4)
 
-    local function leave_active(id, key)
-        local was_active = redis.call('LREM', k_active, '-1', id)
-        redis.call('DEL', key .. ':lock')
-        redis.call('SREM', k_stalled, id)
-        freed = freed or was_active == 1
-        return was_active == 1
-    end
-
-    -- Steps 8 to 12 of 5.1 for a job that has parents, children or a deduplication, or that failed.
-    local function finish(job, target, field, value, keep)
-        local id, key, failed = job.id, job.key, field == 'failedReason'
-        ended = true
-        if failed then
-            ended_failed = ended_failed + 1
-        else
-            ended_completed = ended_completed + 1
-        end
-        if job.plan then
-            dedup_end(job.plan, id)
-        end
-        if job.parent then
-            if failed then
-                parent_child_failed(job.parent, key, value)
-            else
-                parent_child_completed(job.parent, key, value)
-            end
-        end
-        if keep == '0' then
-            forget(key, job.parent)
-        else
-            redis.call('ZADD', target, now_text, id)
-            redis.call('HSET', key, 'atm', job.atm, field, value, 'finishedOn', now_text)
-            if failed then
-                redis.call('HDEL', key, 'defa')
-            end
-            if keep ~= '' then
-                note_rule(target, keep)
-            end
-        end
-        tell(own, failed and 'failed' or 'completed', 'jobId', id, field, value, 'prev', 'active')
-    end
-
-    -- Where a trace of the producer came with the job, its context goes on into the attempt (12).
-    local function trace_of(opts)
-        if type(opts) ~= 'string' or not string.find(opts, '"tm":', 1, true) then
-            return nil
-        end
-        local ok, read = pcall(cjson.decode, opts)
-        if ok and type(read) == 'table' and read.omc ~= true and type(read.tm) == 'string' then
-            return read.tm
-        end
-    end
-
-    local function note_attempt(job, reason, stacktrace)
-        local fields = { 'failedReason', reason, 'atm', job.atm }
-        if stacktrace ~= '' then
-            fields[5], fields[6] = 'stacktrace', stacktrace
-        end
-        local trace = trace_of(job.opts)
-        if trace then
-            fields[#fields + 1], fields[#fields + 2] = 'tm', trace
-        end
-        redis.call('HSET', job.key, unpack(fields))
-    end
-
-    local function condemn_ours(job, reason, stacktrace)
-        condemn(job.id, reason, stacktrace)
-        ended, freed, ended_failed = true, true, ended_failed + 1
-        return reason
-    end
-
-    -- By kind: what to do once the job has left `active`. `at` is the place of the kind's first argument.
-    local WRITE = {
-        c = function(job, at)
-            finish(job, k_completed, 'returnvalue', ARGV[at + 1], ARGV[at])
-        end,
-        f = function(job, at)
-            local most = tonumber(ARGV[at + 3]) or 0
-            note_attempt(job, ARGV[at + 1], ARGV[at + 2])
-            finish(job, k_failed, 'failedReason', ARGV[at + 1], ARGV[at])
-            if tonumber(job.atm) >= most then
-                tell(own, 'retries-exhausted', 'jobId', job.id, 'attemptsMade', job.atm)
-            end
-        end,
-        r = function(job, at)
-            note_attempt(job, ARGV[at], ARGV[at + 1])
-            put_waiting(own, job.id, job.priority, job.lifo and job.priority == 0)
-            tell(own, 'waiting', 'jobId', job.id, 'prev', 'active')
-        end,
-        l = function(job, at)
-            note_attempt(job, ARGV[at], ARGV[at + 1])
-            redis.call('HSET', job.key, 'delay', ARGV[at + 2])
-            put_delayed(own, job.id, now + tonumber(ARGV[at + 2]))
-        end,
-        d = function(job, at)
-            redis.call('HSET', job.key, 'delay', ARGV[at])
-            put_delayed(own, job.id, now + tonumber(ARGV[at]))
-        end,
-        k = function(job)
-            redis.call('ZADD', k_waiting_children, now_text, job.id)
-            tell(own, 'waiting-children', 'jobId', job.id, 'prev', 'active')
-        end,
-        g = function(job)
-            if job.priority == 0 then
-                given_back[#given_back + 1] = job.id -- pushed together, so that the first fetched is next
-            else
-                put_waiting(own, job.id, job.priority, true)
-            end
-            tell(own, 'waiting', 'jobId', job.id, 'prev', 'active')
-        end,
-    }
-    WRITE.R = WRITE.r
-
-    function WRITE.G(job, at)
-        local reason = count_death(job.key, ARGV[at], givebacks_max)
-        if reason then
-            condemn_ours(job, reason)
-        else
-            WRITE.g(job)
-        end
-    end
-
-    function WRITE.w(job, at)
-        WRITE.g(job)
-        if ARGV[at] ~= '0' then
-            redis.call('SET', k_limiter, LIMIT_USED_UP, 'PX', ARGV[at])
-            stopped_ms = tonumber(ARGV[at])
-        end
-    end
-
-    -- How many children are pending, and how many failed in a way that forbids to go on; or nil, and what is wrong.
-    local function count_children(key)
-        local pending, failed = redis.pcall('SCARD', key .. ':dependencies'), redis.pcall('ZCARD', key .. ':unsuccessful')
-        if type(pending) == 'table' then
-            return nil, key .. ':dependencies is not a set'
-        elseif type(failed) == 'table' then
-            return nil, key .. ':unsuccessful is not a sorted set'
-        end
-        return pending, failed
-    end
-
-    -- By kind: the code that refuses it, looked at before the lock (5.1, 5.5); nil.
-    local CHILDREN_CODE = {
-        c = function(pending, failed)
-            return pending > 0 and -4 or failed > 0 and -9 or nil
-        end,
-        k = function(pending, failed)
-            return failed > 0 and -9 or pending == 0 and 1 or nil
-        end,
-    }
-
-    -- The code, or what is wrong with them.
-    local function children_code(kind, key)
-        local pending, failed = count_children(key)
-        if not pending then
-            return nil, failed
-        end
-        return CHILDREN_CODE[kind](pending, failed)
-    end
-
-    local PLACED_BY_PRIORITY = { r = true, R = true, w = true, g = true, G = true }
-    local IS_ATTEMPT = { f = true, r = true, R = true, l = true }
-
-    -- Reads what the job's end needs into `job`; returns what is wrong, or nil. Its key is a hash.
-    local function read_job(job)
-        local found = redis.call('HMGET', job.key, 'atm', 'ats', 'priority', 'parentKey', 'parent', 'deid',
-            IS_ATTEMPT[job.kind] and 'opts' or 'deid')
-        local problem = whole_problem('atm', found[1]) or whole_problem('ats', found[2])
-            or (PLACED_BY_PRIORITY[job.kind] and whole_problem('priority', found[3]))
-        if problem then
-            return problem
-        end
-        job.atm, job.priority, job.opts = plus_one(found[1]), lenient(found[3]), found[7]
-        if job.kind ~= 'c' and job.kind ~= 'f' then
-            return nil
-        end
-        job.parent, problem = parent_of(found[4], found[5])
-        if problem or (job.parent and parent_problem(job.parent)) then
-            return problem or parent_problem(job.parent)
-        end
-        if found[6] then
-            job.plan, problem = dedup_plan(found[6])
-        end
-        return problem
-    end
-
-    -- One job on its own: everything is checked, then it is written. Returns its code, or a text.
-    local function settle_alone(at)
-        local job = { id = ids[at], key = keys[at], kind = kinds[at], lifo = kinds[at] == 'R' }
-        local kind, lock = redis.call('TYPE', job.key).ok, redis.pcall('GET', lock_keys[at])
-        local ours, problem, code = lock == tokens[at], nil, nil
-        if kind == 'none' then
-            if ours then
-                leave_active(job.id, job.key)
-            end
-            return -1
-        elseif kind ~= 'hash' then
-            problem = job.key .. ' holds a ' .. kind .. ', not a hash'
-        elseif CHILDREN_CODE[job.kind] then
-            code, problem = children_code(job.kind, job.key)
-        end
-        if code then
-            return code
-        elseif not lock then
-            return -2
-        elseif type(lock) == 'table' then -- nobody can own it: whoever has fetched it last may end it
-            problem = problem or lock_keys[at] .. ' is not a string'
-        elseif not ours then
-            return -6
-        end
-        if not problem and job.kind ~= 'x' then
-            problem = read_job(job)
-        end
-        if problem then
-            return condemn_ours(job, damaged(problem))
-        elseif job.kind == 'x' then
-            condemn_ours(job, ARGV[offsets[at] + 1], ARGV[offsets[at] + 2])
-            return 0
-        end
-        if not leave_active(job.id, job.key) then
-            return -3
-        end
-        if (job.kind == 'r' or job.kind == 'R') and not promoted then
-            promote()
-        end
-        WRITE[job.kind](job, offsets[at])
-        return 0
-    end
-
-    local function error_text(problem)
-        return type(problem) == 'table' and tostring(problem.err) or tostring(problem)
-    end
-
-    local function settle_protected(at)
-        local ok, code = pcall(settle_alone, at)
-        if not ok then
-            local reason = damaged(error_text(code))
-            pcall(condemn, ids[at], reason)
-            code = reason
-        end
-        codes[at] = code
-        if code ~= 0 then
-            all_settled = false
-        end
+    function make_rare()
+        --- include lib/kinds.lua
+        --- include lib/place.lua
+        --- include lib/parent.lua
+        --- include lib/dedup.lua
+        --- include lib/condemn.lua
+        --- include lib/scheduler.lua
+        --- include lib/giveback.lua
+        --- include lib/keep.lua
+        --- include lib/promote.lua
+        --- include lib/limit.lua
+        --- include lib/solo.lua
+        --- include lib/metrics.lua
+        --- include lib/settle.lua
+        return {
+            settle = settle_protected, put_back = put_back, forget = forget, note_rule = note_rule, apply_rules = apply_rules,
+            promote = promote_due, quarantine = quarantine, limit_room = limit_room, use_limit = use_limit,
+            claim_solo = claim_solo, use_claim = use_claim, mark_all = mark_all, note_metrics = note_metrics,
+        }
     end
 
     -- An ordinary end: completed, no children, no parent, no deduplication, nothing damaged. `fields`
@@ -439,13 +212,13 @@ do -- a function has at most 200 locals, the script as a whole too
     local function settle_ordinary(at, fields)
         local id, key, keep, value = ids[at], keys[at], ARGV[offsets[at]], ARGV[offsets[at] + 1]
         if keep == '0' then
-            forget(key)
+            rare().forget(key)
         else
             redis.call('HSET', key, 'atm', plus_one(fields[1]), 'returnvalue', value, 'finishedOn', now_text)
             local size = #added_completed
             added_completed[size + 1], added_completed[size + 2] = now_text, id
             if keep ~= '' then
-                note_rule(k_completed, keep)
+                rare().note_rule(k_completed, keep)
             end
         end
         redis.pcall('XADD', k_events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
@@ -482,7 +255,7 @@ do -- a function has at most 200 locals, the script as a whole too
         end
         for i = 1, count do
             if not ordinary[i] then
-                settle_protected(i)
+                rare().settle(i)
             elseif tail or redis.call('LREM', k_active, '-1', ids[i]) == 1 then
                 settle_ordinary(i, fields[i])
             else
@@ -493,15 +266,19 @@ do -- a function has at most 200 locals, the script as a whole too
         if #ordinary_locks > 0 then
             redis.call('DEL', unpack(ordinary_locks))
         end
-        in_pieces('ZADD', k_completed, added_completed)
-        for i = #given_back, 1, -1 do
-            put_waiting(own, given_back[i], 0, true)
+        if #added_completed > 0 then
+            redis.call('ZADD', k_completed, unpack(added_completed))
+        end
+        if #given_back > 0 then
+            rare().put_back(given_back)
         end
     end
 
     if count > 0 then
         settle_batch()
-        apply_rules()
+        if rare_made then
+            rare_made.apply_rules()
+        end
     end
 end
 
@@ -518,6 +295,8 @@ end
 
 -- ---- 4. Tell the others, and answer.
 
+local EVENTS_SLACK = 100 -- as much as a stream goes over its length anyway, for XTRIM ~ takes whole nodes
+
 local active = active_after or redis.call('LLEN', k_active)
 local maxed = own.concurrency ~= nil and active >= own.concurrency
 if #taken < want and waiting == 0 and prioritized == 0 and not own.paused and not maxed and limited == 0 then
@@ -533,35 +312,40 @@ local due = head[2] and whole(math.floor(tonumber(head[2]) / 4096)) or '0'
 local left = waiting + prioritized > 0
 if left and (#taken > 0 or own.work or ghosts + quarantined > 0 or (own.concurrency and freed)) and not own.paused
     and (not maxed or #taken > 0) then
-    mark_work(own)
+    if tonumber(marked or nil) ~= 0 then
+        redis.call('ZADD', k_marker, '0', '0')
+    end
     own.marked = true
 end
-own.work = false
-if own.marked and not own.due_always then
-    own.due = false -- who wakes by the other marker sees the due time
-end
-for _, queue in pairs(queues) do
-    mark(queue)
+if rare_made then -- nothing else puts jobs anywhere
+    own.work = false
+    if own.marked and not own.due_always then
+        own.due = false -- who wakes by the other marker sees the due time
+    end
+    rare_made.mark_all()
 end
 
 if ended and #taken == 0 and waiting == 0 and prioritized == 0 and active == 0
     and (want == 0 or (limited == 0 and not own.paused and not maxed and not head[2])) then
-    tell(own, 'drained')
+    redis.pcall('XADD', k_events, '*', 'event', 'drained')
 end
 if count > 0 or #taken > 0 then
     local events_max = tonumber(settings[5] or nil)
     if not settings[5] then
         redis.call('HSET', k_meta, 'opts.maxLenEvents', '10000')
     end
-    redis.call('XTRIM', k_events, 'MAXLEN', '~', whole(math.max(events_max or 10000, 0)))
+    events_max = math.max(events_max or 10000, 0)
+    if rare_made or events + count + #taken > events_max + math.min(events_max, EVENTS_SLACK) then
+        redis.call('XTRIM', k_events, 'MAXLEN', '~', whole(events_max))
+    end
 end
 
 if metrics_points > 0 then
     if ended_completed > 0 then
-        note_metrics('completed', ended_completed, metrics_points)
+        rare().note_metrics('completed', ended_completed, metrics_points)
     end
     if ended_failed + quarantined > 0 then
-        note_metrics('failed', ended_failed + quarantined, metrics_points)
+        rare().note_metrics('failed', ended_failed + quarantined, metrics_points)
     end
 end
 

@@ -15,7 +15,7 @@
 
 local PROMOTE_MAX = 200
 local LOOK_MAX = 256
-local SOLO_FROM, CLAIM_MS = 2, '60000'
+local SOLO_FROM = 2
 
 local promoted, due_moved, more = false, false, false -- more: than one call does
 local active_after -- length of `active`, once jobs were fetched
@@ -24,53 +24,12 @@ local stopped_ms = 0 -- one of those that this call settles asked to rest for so
 local bad = {} -- id, problem, id, problem...: damaged jobs that were met, until they are condemned
 local passed_over, claimed = 0, false -- claimed: this process shall empty itself
 
--- A due job whose data is damaged, or whose hash is gone, must not stop the others.
 local ghosts, quarantined = 0, 0
-
-local function quarantine(id, problem)
-    pcall(condemn, id, damaged(problem))
-    quarantined = quarantined + 1
-end
-
-local function promote_one(id, plain)
-    local key = P .. id
-    local priority = redis.pcall('HGET', key, 'priority')
-    if type(priority) == 'table' then
-        return quarantine(id, key .. ' is not a hash')
-    elseif not priority and redis.call('EXISTS', key) == 0 then
-        ghosts = ghosts + 1
-        return
-    elseif not is_whole(priority) then
-        return quarantine(id, whole_problem('priority', priority))
-    end
-    if not priority or priority == '0' then
-        plain[#plain + 1] = id
-    else
-        put_waiting(own, id, tonumber(priority))
-    end
-    redis.call('HSET', key, 'delay', '0')
-    tell(own, 'waiting', 'jobId', id, 'prev', 'delayed')
-end
 
 local function promote()
     promoted = true
-    if not head[2] or tonumber(head[2]) >= (now + 1) * 4096 then
-        return
-    end
-    local due = redis.call('ZRANGEBYSCORE', k_delayed, '-inf', whole((now + 1) * 4096 - 1), 'LIMIT', '0',
-        PROMOTE_MAX + 1)
-    if #due > PROMOTE_MAX then
-        more, due[#due] = true, nil
-    end
-    redis.call('ZREM', k_delayed, unpack(due))
-    due_moved = true
-    local plain = {}
-    for _, id in ipairs(due) do
-        promote_one(id, plain)
-    end
-    if #plain > 0 then
-        redis.call('LPUSH', own.paused and k_paused or k_wait, unpack(plain))
-        own.work = true
+    if head[2] and tonumber(head[2]) < (now + 1) * 4096 then
+        rare().promote()
     end
 end
 
@@ -83,44 +42,6 @@ end
 
 local fetch
 do
-    -- How many jobs the rate limit leaves (4.1); nil without one. The queue's maximum goes before the worker's own, but
-    -- not its duration.
-    local function limit_room()
-        limit_max = tonumber(settings[3] or nil) or (limiter_max > 0 and limiter_max) or nil
-        if stopped_ms > 0 then
-            limited = stopped_ms
-            return 0
-        elseif not limit_max then
-            return nil
-        end
-        local used = redis.pcall('GET', k_limiter)
-        used = type(used) == 'string' and tonumber(used) or 0
-        if used < limit_max then
-            return limit_max - used
-        end
-        local ttl = redis.call('PTTL', k_limiter)
-        if ttl == 0 then -- the window ends in this millisecond: the next one begins
-            redis.call('DEL', k_limiter)
-            return math.max(limit_max, 1)
-        elseif ttl > 0 then
-            limited = ttl
-            return 0
-        end
-        return nil -- a counter that never expires does not block
-    end
-
-    -- A job that only carries its failure with it uses nothing up (as BullMQ 6).
-    local function use_limit(jobs)
-        if not limit_max or jobs == 0 then
-            return
-        end
-        local used = redis.pcall('INCRBY', k_limiter, jobs)
-        local duration = tonumber(limiter_max > 0 and limiter_ms or settings[4] or nil)
-        if used == jobs and duration then
-            redis.call('PEXPIRE', k_limiter, whole(math.max(math.floor(math.abs(duration)), 1)))
-        end
-    end
-
     local function room()
         if own.paused or want == 0 then
             return 0
@@ -129,7 +50,11 @@ do
         if own.concurrency then
             most = math.min(most, own.concurrency - redis.call('LLEN', k_active))
         end
-        return math.ceil(math.min(most, limit_room() or most))
+        limit_max = tonumber(settings[3] or nil) or (limiter_max > 0 and limiter_max) or nil
+        if limit_max or stopped_ms > 0 then
+            most = math.min(most, rare().limit_room() or most)
+        end
+        return math.ceil(most)
     end
 
     local USE, PASS = 1, 2
@@ -242,7 +167,7 @@ do
     -- Only when all ids are removed from their places, for a parent or a deduplication may put others there.
     local function quarantine_bad()
         for at = 1, #bad, 2 do
-            quarantine(bad[at], bad[at + 1])
+            rare().quarantine(bad[at], bad[at + 1])
         end
         if #bad > 0 then
             waiting, prioritized = redis.call('LLEN', k_wait), redis.call('ZCARD', k_prioritized)
@@ -266,33 +191,8 @@ do
             end
         end
         active_after = redis.call('LPUSH', k_active, unpack(active))
-        use_limit(counted)
-    end
-
-    local function claim_is_ours()
-        local owner = redis.pcall('GET', k_solo)
-        if type(owner) == 'table' then -- not a text: nobody's, and it would never end
-            redis.call('DEL', k_solo)
-        end
-        return owner == uuid
-    end
-
-    -- After an ordinary fetch that passed jobs over.
-    local function claim_solo()
-        claimed = redis.call('SET', k_solo, uuid, 'NX', 'PX', CLAIM_MS) and true or claim_is_ours()
-    end
-
-    -- After a fetch that was for them: another one may wait, or there was none.
-    local function use_claim()
-        if #taken == 0 then
-            if claim_is_ours() then
-                redis.call('DEL', k_solo)
-            end
-        else
-            claim_solo()
-            if claimed then
-                redis.call('PEXPIRE', k_solo, CLAIM_MS)
-            end
+        if limit_max then
+            rare().use_limit(counted)
         end
     end
 
@@ -323,11 +223,11 @@ do
         end
         if alone then
             if most > 0 or waiting + prioritized == 0 then -- else they may be there, and nothing may be fetched now
-                use_claim()
+                rare().use_claim()
             end
         elseif passed > 0 then
             passed_over = passed
-            claim_solo()
+            rare().claim_solo()
         end
     end
 end

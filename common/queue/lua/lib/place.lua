@@ -4,17 +4,12 @@
 -- A queue is a table of its keys' names, kept for the call, so that its settings and the kinds of
 -- its keys are read once however many jobs touch it.
 
--- A number as Redis shall read it: whole and without an exponent.
-local function whole(number)
-    return string.format('%.0f', number)
-end
+--- include own.lua
 
 -- Events are news, never a reason to leave a job half moved: a stream that refuses is passed over.
 local function tell(queue, ...)
     redis.pcall('XADD', queue.events, '*', 'event', ...)
 end
-
-local queues = {}
 
 -- prefix: with its colon at the end.
 local function queue_at(prefix)
@@ -115,7 +110,11 @@ local function mark(queue)
     end
 end
 
-local own = queue_at(P)
+local function mark_all()
+    for _, queue in pairs(queues) do
+        mark(queue)
+    end
+end
 
 -- Once a call that wrote events (3.9).
 local function trim_events()
