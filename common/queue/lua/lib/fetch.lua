@@ -60,6 +60,8 @@ local function promote()
         PROMOTE_MAX + 1)
     if #due > PROMOTE_MAX then
         more, due[#due] = true, nil
+    elseif #due == 0 then
+        return -- what was due when `head` was read is not any more: a parent whose child has failed in this call
     end
     redis.call('ZREM', k_delayed, unpack(due))
     local plain = {}
