@@ -70,7 +70,7 @@ if (mutationsWanted) {
   test('broken rules are noticed', async (t) => {
     const rig = await Rig.start(t);
     const unseen = [];
-    for (const mutation of mutations) {
+    for (const mutation of mutations.filter(({ by }) => !by)) {
       const seed = await noticedBy(rig, mutation);
       console.log(`${mutation.name}: ${seed ? `seed ${seed}` : 'not noticed'}`);
       if (!seed) unseen.push(mutation.name);

@@ -13,7 +13,7 @@ export function random(seed) {
 }
 
 const START_MS = 1700000000000;
-const STEPS_MS = [0, 0, 0, 0, 1, 3, 20, 500, 1000, 7000, 60000];
+const STEPS_MS = [0, 0, 0, 0, 1, 3, 20, 500, 1000, 5000, 7000, 60000];
 const DELAYS_MS = [1, 20, 500, 500, 1000, 1000, 7000, 60000];
 const PRIORITIES = [1, 1, 2, 3, 10, 2097151];
 const DEDUP_TTL_MS = 7200000; // never over while a sequence runs; `age` shortens it
@@ -32,7 +32,7 @@ class Generator {
 
   data() { return this.of([{}, { a: 1 }, { text: 'é/"\\', list: [1, 2, { b: null }] }, 7, 'word', [1, [2]], null]); }
 
-  keep() { return this.of([true, 1, 3, 3, { count: 2, age: 3600 }, { age: 5 }, false]); }
+  keep() { return this.of([true, 1, 3, 3, { count: 2, age: 3600 }, { age: 5 }, { age: 5 }, false]); }
 
   failing(opts) {
     if (this.chance(0.6)) opts.attempts = this.of([1, 2, 3, 5]);

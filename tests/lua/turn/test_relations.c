@@ -92,6 +92,13 @@ Test(parents, failed_children)
           "+ HSET bull:p:P name p priority 0 delay 50\n+ ZADD bull:p:delayed 9999 P\nturn ; f 1\n"
           "is bull:p:delayed -\nis bull:p:wait P\nis bull:p:P defa=child bull:q:1 failed delay=0 "
           "name=p priority=0\n" },
+        { "fpof, the parent is the only one that is due in this queue",
+          "active 1\n+ HSET :1 parentKey bull:q:P\n"
+          "+ EVAL \"redis.call('HSET', KEYS[1], 'parent', cjson.encode({id = 'P', queueKey = "
+          "'bull:q', fpof = true}))\" 1 :1\n"
+          "job P delay=50\n+ ZADD :delayed 9999 P\n+ SADD :P:dependencies bull:q:1\n"
+          "turn want=1 ; f 1\nis :delayed -\nis :active P\nfield P delay 0\n"
+          "field P defa \"child bull:q:1 failed\"\nis :failed 1=1000000\n" },
         { "fpof, the parent runs", CHILD(", fpof = true") LAST
           "+ HSET bull:p:P name p\n+ LPUSH bull:p:active P\nturn ; f 1\n"
           "is bull:p:P defa=child bull:q:1 failed name=p\nis bull:p:active P\n" },

@@ -245,7 +245,7 @@ static void serve(void)
 
 static void check_descriptors(void)
 {
-    struct buf config = BUF_INIT(1000);
+    struct buf config = BUF_INIT(65536);
     struct stat status;
 
     if (fstat(CHANNEL_FD, &status) < 0 || !S_ISSOCK(status.st_mode))

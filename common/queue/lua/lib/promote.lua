@@ -32,8 +32,11 @@ local function promote_due()
     if #due > PROMOTE_MAX then
         more, due[#due] = true, nil
     end
-    redis.call('ZREM', k_delayed, unpack(due))
     due_moved = true
+    if #due == 0 then
+        return -- what was due when `head` was read is not any more: a parent whose child has failed in this call
+    end
+    redis.call('ZREM', k_delayed, unpack(due))
     local plain = {}
     for _, id in ipairs(due) do
         promote_one(id, plain)
