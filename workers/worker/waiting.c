@@ -27,8 +27,8 @@ static uint64_t limit_end_ms(const struct waiting *waiting)
 
 bool waiting_may_fetch(const struct engine *engine, uint64_t now_ms)
 {
-    return engine->phase == ENGINE_SERVING && !engine->held &&
-           !replicas_are_missing(engine) && now_ms >= limit_end_ms(&engine->waiting);
+    return engine->phase == ENGINE_SERVING && !engine->held && !replicas_are_missing(engine) &&
+           now_ms >= limit_end_ms(&engine->waiting);
 }
 
 void waiting_rest(struct engine *engine, uint64_t rest_ms)
