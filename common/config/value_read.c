@@ -26,7 +26,7 @@ static const char *node_kind_name(const struct tree_node *node)
     static const char *const names[] = {
         [TREE_SCALAR] = "a single value", [TREE_MAP] = "a map", [TREE_LIST] = "a list"
     };
-    return names[node->kind];
+    return (size_t)node->kind < ARRAY_SIZE(names) ? names[node->kind] : "something";
 }
 
 static bool need_scalar(const struct reading *reading, const char *what)

@@ -427,7 +427,7 @@ int queue_remove_job(struct queue *queue, const char *id, bool with_children,
     struct remove_call *call = NULL;
     int r = new_call(queue, id, on_done, arg, &call, err);
 
-    if (r < 0)
+    if (!call)
         return r;
     call->phase = PHASE_TRY;
     call->with_children = with_children;
@@ -443,7 +443,7 @@ int queue_remove_unprocessed_children(struct queue *queue, const char *id, queue
     struct remove_call *call = NULL;
     int r = new_call(queue, id, on_done, arg, &call, err);
 
-    if (r < 0)
+    if (!call)
         return r;
     call->phase = PHASE_PENDING;
     r = push_root(call, err);

@@ -6,9 +6,9 @@
 --       id ("" automatic), name, data (JSON), opts (JSON), timestamp (ms), delay (ms), priority
 -- Result  flat array, 2 per job: 0 and its id; 1 and its id when that id existed (nothing changed);
 --         -1 and the reason when it could not be stored (its key holds something else)
--- Bounds  500 jobs, usually three commands each: about 2 ms. A single plain job takes eight in all.
--- Calls   9 + 8 * jobs; jobs = ARGV[3]
+-- Calls   18 + 5 * jobs; jobs = ARGV[3]
 -- Elements 1000
+-- Bounds  500 jobs, usually three commands each: about 2 ms. A single plain job takes nine in all.
 -- Repeat  a job with an id of its own may be added again (it comes back as 1); one without is a new job each time.
 -- Failure the whole call is refused before its first write, also by a full server: no write that frees comes
 --         first. What may be left of a refused call is a gap in the counters.
