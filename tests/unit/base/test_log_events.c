@@ -91,7 +91,8 @@ Test(log_events, texts_are_whole)
     }
 }
 
-/* Fields that every line of the event has; others would be shown as their name. What is about a job has its id. */
+/* Fields that every line of the event has; others would be shown as their name. What is about a job
+ * has its id. */
 Test(log_events, placeholders_are_of_fields_that_are_there)
 {
     const struct log_event *rows[EVENTS_MAX];
@@ -99,9 +100,9 @@ Test(log_events, placeholders_are_of_fields_that_are_there)
 
     for (size_t i = 0; i < count; i++)
         for (const char *at = strchr(rows[i]->what, '@'); at; at = strchr(at + 1, '@')) {
-            bool job = strncmp(at, "@JOB_ID@", 8) == 0 &&
-                       (strncmp(rows[i]->name, "job.", 4) == 0 ||
-                        strncmp(rows[i]->name, "schedule.", 9) == 0);
+            bool job =
+                strncmp(at, "@JOB_ID@", 8) == 0 && (strncmp(rows[i]->name, "job.", 4) == 0 ||
+                                                    strncmp(rows[i]->name, "schedule.", 9) == 0);
 
             cr_expect(strncmp(at, "@QUEUE@", 7) == 0 || job, "%s: %s", rows[i]->name, at);
             at = strchr(at + 1, '@');
