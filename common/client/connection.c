@@ -157,7 +157,7 @@ int drover_connect(uv_loop_t *loop, const struct drover_connection_options *opti
     if (r == 0) {
         redis_options = (struct redis_options){ .endpoint = &connection->place->endpoint,
                                                 .client_name = connection->client_name,
-                                                .scripts = queue_scripts,
+                                                .scripts = queue_add_scripts,
                                                 .once = options->once,
                                                 .on_state = on_state,
                                                 .arg = connection };

@@ -202,7 +202,6 @@ static int open_reader(struct drover_events *events, struct error *err)
     const struct drover_connection *connection = events->queue->connection;
     const struct redis_options options = { .endpoint = &events->place->endpoint,
                                            .client_name = connection->client_name,
-                                           .scripts = queue_scripts,
                                            .blocking = true,
                                            .once = true,
                                            .on_state = on_state,

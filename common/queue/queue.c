@@ -7,6 +7,23 @@
 #include "common/base/text.h"
 #include "common/queue/queue_internal.h"
 
+const struct redis_script *const queue_worker_scripts[] = {
+    &queue_script_turn,
+    &queue_script_renew,
+    &queue_script_outcome,
+    &queue_script_adopt,
+    &queue_script_leave,
+    &queue_script_stalled,
+    NULL,
+};
+
+const struct redis_script *const queue_add_scripts[] = {
+    &queue_script_add,
+    &queue_script_relate,
+    &queue_script_flow,
+    NULL,
+};
+
 /* Wire format 1.2; the suffixes are listed here and nowhere else. */
 static const char *const suffixes[] = {
     [QUEUE_KEY_WAIT] = "wait",

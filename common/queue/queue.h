@@ -10,8 +10,11 @@
 
 struct queue;
 
-/* Scripts that a connection used with queues should load (NULL-terminated). */
-extern const struct redis_script *const queue_scripts[];
+/* Lists of scripts (NULL-terminated). A connection loads those that it is going to pipeline; any
+ * other one goes with its text at its first call on a server. All of them take Redis 10 ms. */
+extern const struct redis_script *const queue_scripts[];        /* all there are */
+extern const struct redis_script *const queue_worker_scripts[]; /* fetching, settling, owning */
+extern const struct redis_script *const queue_add_scripts[];    /* adding */
 
 /* `redis` is borrowed and may be NULL until queue_set_redis. name: not empty, no ':'. */
 MUST_CHECK int queue_new(const char *prefix, const char *name, struct redis *redis,

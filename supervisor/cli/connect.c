@@ -301,7 +301,7 @@ int cli_session_open(struct cli_session *session, const struct cli_target *targe
                      const struct config_redis *endpoint)
 {
     struct redis_options options = { .endpoint = endpoint,
-                                     .scripts = queue_scripts,
+                                     .scripts = queue_add_scripts,
                                      .once = true,
                                      .on_state = on_state,
                                      .arg = session };

@@ -186,7 +186,7 @@ static int open_redis(struct dev *dev, struct error *err)
 {
     const struct redis_options options = { .endpoint = &dev->plan->config->redis[0],
                                            .client_name = "drover-dev",
-                                           .scripts = queue_scripts,
+                                           .scripts = queue_add_scripts,
                                            .on_state = on_redis_state,
                                            .arg = dev };
 

@@ -361,7 +361,7 @@ static int open_link(struct link *link, struct error *err)
         .endpoint = worker->queue_config->redis,
         .slot_key = queue_key_prefix(worker->queue),
         .client_name = blocking ? worker->client_name : NULL,
-        .scripts = blocking ? NULL : queue_scripts,
+        .scripts = blocking ? NULL : queue_worker_scripts,
         .blocking = blocking,
         .on_state = on_redis_state,
         .arg = link,
