@@ -179,13 +179,16 @@ static void on_upserted(struct redis *redis, enum redis_outcome outcome, const r
 {
     _cleanup_(freep) struct upsert_call *call = arg;
     struct call_result result = queue_call_result(outcome, reply, why, 2);
+    bool done = result.outcome == REDIS_REPLY || result.outcome == REDIS_UNREPLICATED;
     struct scheduler_upsert upsert;
 
     (void)redis;
-    if (result.outcome == REDIS_REPLY && !read_upsert(reply, &upsert))
+    if (done && !read_upsert(reply, &upsert)) {
         result = (struct call_result){ REDIS_REFUSED, REDIS_CLASS_OTHER,
                                        "the script's reply has an unknown shape" };
-    call->on_done(call->queue, &result, result.outcome == REDIS_REPLY ? &upsert : NULL, call->arg);
+        done = false;
+    }
+    call->on_done(call->queue, &result, done ? &upsert : NULL, call->arg);
 }
 
 /* The first time of a pattern. */
@@ -238,7 +241,8 @@ static int send_upsert(struct queue *queue, const struct scheduler_spec *spec, u
     add_uint_or_empty(queue, spec->has_limit, spec->limit);
     add_uint_or_empty(queue, spec->start_at_ms > 0, spec->start_at_ms);
     add_uint_or_empty(queue, spec->end_at_ms > 0, spec->end_at_ms);
-    return queue_args_run(queue, &queue_script_upsert, QUEUE_KEY_COUNT, on_upserted, call, err);
+    return queue_args_run_kept(queue, &queue_script_upsert, QUEUE_KEY_COUNT, on_upserted, call,
+                               err);
 }
 
 int queue_upsert_scheduler(struct queue *queue, const struct scheduler_spec *spec,

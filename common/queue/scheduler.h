@@ -56,7 +56,8 @@ typedef void queue_upsert_cb(struct queue *queue, const struct call_result *call
                              const struct scheduler_upsert *result, void *arg);
 /* Makes or replaces a scheduler and its pending job by one script. -EINVAL: the spec is bad;
  * -ERANGE: it would never make a job (the limit is 0, or no time of the pattern lies before the
- * end), and nothing was stored, as with stock clients. Safe to repeat. */
+ * end), and nothing was stored, as with stock clients. Safe to repeat. Its first job is an add:
+ * with queue_set_wait the outcome may be REDIS_UNREPLICATED, and the result is there as well. */
 MUST_CHECK int queue_upsert_scheduler(struct queue *queue, const struct scheduler_spec *spec,
                                       queue_upsert_cb *on_done, void *arg, struct error *err);
 

@@ -132,7 +132,12 @@ int verb_open_queue(struct verb *verb, const char *name)
         return verb_usage_error(verb, "%s", err.text);
     queue_free(checked);
     code = cli_session_open(&verb->session, &verb->target, endpoint);
-    return code ? code : verb_change_queue(verb, name);
+    if (code == 0)
+        code = verb_change_queue(verb, name);
+    if (code == 0 && queue && queue->wait_replicas > 0)
+        queue_set_wait(verb->queue,
+                       &(struct redis_wait){ queue->wait_replicas, queue->wait_timeout_ms });
+    return code;
 }
 
 void verb_close(struct verb *verb)

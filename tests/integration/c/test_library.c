@@ -526,11 +526,18 @@ Test(library, a_lost_connection_refuses_calls_and_comes_back)
 Test(library, too_few_replicas_are_told)
 {
     struct drover_job job = drover_job("a", NULL);
+    struct drover_scheduler scheduler = { .id = drover_text("often"), .every_ms = 60000 };
+    struct drover_error error;
 
     drover_queue_wait_replicas(queue, 1, 50);
     add(&job, 1);
     cr_expect(last.outcome == DROVER_UNREPLICATED && *last.why && last.count == 1);
     cr_expect_str_eq(last.ids[0], "1");
+    last.done = false;
+    cr_assert(drover_upsert_scheduler(queue, &scheduler, on_scheduled, NULL, &error) == 0);
+    run_until(&last.done);
+    cr_expect(last.outcome == DROVER_UNREPLICATED && *last.why, "its first job is an add, too");
+    cr_expect(strncmp(seen, "repeat:often:", 13) == 0, "%s", seen);
     drover_queue_wait_replicas(queue, 0, 0);
     add(&job, 1);
     cr_expect(last.outcome == DROVER_DONE);
