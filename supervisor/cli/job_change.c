@@ -237,7 +237,10 @@ const struct cli_command cli_job_delay_verb = VERB_ROW(
 static const struct cli_operand data_operands[] = { { .name = "ID" },
                                                     { .name = "JSON", .value = CLI_VALUE_DATA } };
 
-static int act_data(struct verb *verb)
+typedef int change_json(struct queue *queue, const char *id, const char *json, size_t json_len,
+                        queue_done_cb *on_done, void *arg, struct error *err);
+
+static int act_json(struct verb *verb, change_json *change, const char *done)
 {
     _cleanup_(buf_done) struct buf json = BUF_INIT(0);
     int64_t value = 0;
@@ -248,9 +251,14 @@ static int act_data(struct verb *verb)
         code = verb_open_job(verb, verb->words[0]);
     return code ? code
                 : end_change(verb,
-                             queue_update_data(verb->queue, verb->words[0], buf_text(&json),
-                                               json.len, verb_on_done, verb, &err),
-                             &err, &value, "data replaced", NULL);
+                             change(verb->queue, verb->words[0], buf_text(&json), json.len,
+                                    verb_on_done, verb, &err),
+                             &err, &value, done, NULL);
+}
+
+static int act_data(struct verb *verb)
+{
+    return act_json(verb, queue_update_data, "data replaced");
 }
 
 const struct cli_command cli_job_data_verb = VERB_ROW(
@@ -262,18 +270,7 @@ const struct cli_command cli_job_data_verb = VERB_ROW(
 
 static int act_progress(struct verb *verb)
 {
-    _cleanup_(buf_done) struct buf json = BUF_INIT(0);
-    int64_t value = 0;
-    struct error err = { 0 };
-    int code = verb_read_json(verb, verb->words[1], &json);
-
-    if (code == 0)
-        code = verb_open_job(verb, verb->words[0]);
-    return code ? code
-                : end_change(verb,
-                             queue_update_progress(verb->queue, verb->words[0], buf_text(&json),
-                                                   json.len, verb_on_done, verb, &err),
-                             &err, &value, "progress set", NULL);
+    return act_json(verb, queue_update_progress, "progress set");
 }
 
 const struct cli_command cli_job_progress_verb = VERB_ROW(
